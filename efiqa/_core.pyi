@@ -1,0 +1,136 @@
+"""Types of the compiled core (csrc/bindings.cpp). Private: the public names are in efiqa/__init__.py."""
+
+from typing import Final, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+__version__: Final[str]
+CONTRACT_VERSION: Final[int]
+
+class CoreError(RuntimeError):
+    """A failure of the core. ``code`` is a name of csrc/status.h, for example ``invalid_frame``."""
+
+    code: str
+
+@final
+class FieldOfView:
+    """Read-only csrc/fov.h FieldOfView; ``shape`` is ``none``, ``circle`` or ``rectangle``."""
+
+    shape: str
+    center_x_px: float
+    center_y_px: float
+    radius_px: float
+    left_px: float
+    top_px: float
+    right_px: float
+    bottom_px: float
+    visible_area_px: float
+    cut_fraction: float
+
+    def mask(self, height_px: int, width_px: int) -> NDArray[np.bool_]:
+        """Return (height, width), true where the pixel's centre is visible."""
+
+@final
+class Region:
+    """Read-only csrc/report.h Region."""
+
+    x_px: float
+    y_px: float
+    width_px: float
+    height_px: float
+    area_share: float
+    mean_probability: float
+    clock_hour: float
+    center_distance: float
+
+@final
+class Report:
+    """An owned copy of csrc/report.h Report."""
+
+    score: float  # NaN when the verdict is unknown
+    verdict: str
+    reason: str  # "" for none
+    fov: FieldOfView
+    crop: tuple[int, int, int]  # x_px, y_px, side_px
+    frame_size: tuple[int, int]  # height_px, width_px
+    map: NDArray[np.float32]  # (h, w), NaN outside the field of view
+    weights: NDArray[np.float32]  # (h, w), 0..1
+    regions: list[Region]
+    timings_ms: dict[str, float]  # fov, preprocess, engine, postprocess, total
+
+@final
+class Runtime:
+    """csrc/runtime.h Runtime. The GIL is released while it opens and while it assesses."""
+
+    def __init__(
+        self,
+        model_path: str,
+        *,
+        backend: str = "auto",
+        threads: int = 0,
+        operating_point: str = "",
+        allow_untrained: bool = False,
+    ) -> None: ...
+    def assess(self, frame: NDArray[np.uint8], pixel_format: str) -> Report: ...
+    @property
+    def engine_description(self) -> str: ...
+    @property
+    def threads(self) -> int: ...
+
+# In all functions below ``frame`` is uint8, (H, W) for "gray" and (H, W, C) for "rgb", "bgr", "rgba";
+# pixels contiguous within a row, any row stride that is not negative.
+
+def find_field_of_view(frame: NDArray[np.uint8], pixel_format: str, *, threads: int = 1) -> FieldOfView: ...
+def square_crop(fov: FieldOfView) -> tuple[int, int, int]: ...
+def grid_weights(
+    fov: FieldOfView, crop: tuple[int, int, int], grid_width: int, grid_height: int
+) -> NDArray[np.float32]: ...
+def preprocess(
+    frame: NDArray[np.uint8],
+    pixel_format: str,
+    crop: tuple[int, int, int],
+    fov: FieldOfView,
+    *,
+    width_px: int,
+    height_px: int,
+    resize_filter: str,
+    blank_outside: bool,
+    mean: tuple[float, float, float],
+    std: tuple[float, float, float],
+    threads: int = 1,
+) -> NDArray[np.float32]:
+    """Return the network's input (3, height, width)."""
+
+def preprocess_u8(
+    frame: NDArray[np.uint8],
+    pixel_format: str,
+    crop: tuple[int, int, int],
+    fov: FieldOfView,
+    *,
+    width_px: int,
+    height_px: int,
+    resize_filter: str,
+    blank_outside: bool,
+    threads: int = 1,
+) -> NDArray[np.uint8]:
+    """Return the crop, resized, as RGB grey levels (height, width, 3)."""
+
+def render_overlay(
+    frame: NDArray[np.uint8],
+    pixel_format: str,
+    report: Report,
+    *,
+    colormap: str = "turbo",
+    max_alpha: float = 0.6,
+    threads: int = 1,
+) -> NDArray[np.uint8]:
+    """Return (H, W, 3) RGB."""
+
+def validate_contract(json_text: str, origin: str) -> None:
+    """Raise CoreError("contract_invalid") unless the text is a complete, valid contract."""
+
+def contract_path(model_path: str) -> str: ...
+def sha256_hex(data: bytes) -> str: ...
+def backends() -> list[dict[str, str | bool]]:
+    """Return name, built_in, version of each back end, in the order of the automatic choice."""
