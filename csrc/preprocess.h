@@ -45,6 +45,11 @@ class Preprocessor {
 
  private:
   struct Scratch;
+  // Calls emit_row(y, levels) for each output row; levels: (3, width) grey levels, not rounded.
+  template <typename EmitRow>
+  void resample(const FrameView& frame, const SquareCrop& crop, const FieldOfView& fov,
+                EmitRow&& emit_row);
+
   PreprocessSpec spec_;
   ThreadPool& pool_;
   std::unique_ptr<Scratch> scratch_;

@@ -1,0 +1,260 @@
+// Crop and antialiased resize on the CPU. The vertical pass comes first: it runs along contiguous
+// rows; the horizontal pass then touches only as many rows as the output has.
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "pixel_ops.h"
+#include "preprocess.h"
+#include "status.h"
+
+namespace efiqa {
+namespace {
+
+constexpr int kMaxOutputPx = kMaxSidePx;    // keeps row arithmetic within int
+constexpr int kMaxCropPx = 4 * kMaxSidePx;  // room for any crop around a frame, far from overflow
+// One pixel is read as four floats, whatever its number of channels.
+constexpr int kLanes = 4;
+
+// The weighted source pixels of every output pixel along one axis. `first` counts from the frame's
+// edge; taps outside the frame are dropped without renormalising, because they read black.
+struct Taps {
+  std::vector<int> first, count;
+  std::vector<float> weights;  // `stride` per output pixel
+  int stride = 0;
+
+  int crop_start = 0, crop_side = -1, frame_side = 0;  // what the table was made for
+
+  void prepare(ResizeFilter filter, int start, int side, int frame_side_px, int out_side) {
+    if (start == crop_start && side == crop_side && frame_side_px == frame_side) return;
+    const double scale = static_cast<double>(side) / out_side;
+    const double stretch = std::max(1.0, scale);
+    const double support = filter_support(filter) * stretch;
+    stride = static_cast<int>(std::ceil(support)) * 2 + 1;
+    first.resize(static_cast<std::size_t>(out_side));
+    count.resize(static_cast<std::size_t>(out_side));
+    weights.resize(static_cast<std::size_t>(out_side) * static_cast<std::size_t>(stride));
+    for (int i = 0; i < out_side; ++i)
+      fill(filter, i, scale, support, stretch, start, side, frame_side_px);
+    crop_start = start;
+    crop_side = side;
+    frame_side = frame_side_px;
+  }
+
+ private:
+  void fill(ResizeFilter filter, int i, double scale, double support, double stretch, int start,
+            int side, int frame_side_px) {
+    const double center = (i + 0.5) * scale;
+    const int begin = std::max(0, static_cast<int>(center - support + 0.5));
+    const int end = std::min(side, static_cast<int>(center + support + 0.5));
+    double total = 0;
+    for (int x = begin; x < end; ++x) {
+      total += filter_value(filter, (x - center + 0.5) / stretch);
+    }
+    const int inside_begin = std::max(begin, -start);
+    const int inside_end = std::min(end, frame_side_px - start);
+    float* out = weights.data() + static_cast<std::size_t>(i) * static_cast<std::size_t>(stride);
+    for (int x = inside_begin; x < inside_end; ++x) {
+      *out++ = static_cast<float>(filter_value(filter, (x - center + 0.5) / stretch) / total);
+    }
+    first[static_cast<std::size_t>(i)] = std::clamp(start + inside_begin, 0, frame_side_px - 1);
+    count[static_cast<std::size_t>(i)] = std::max(0, inside_end - inside_begin);
+  }
+};
+
+// sums[i] = (accumulate ? sums[i] : 0) + the weighted sum of up to four rows.
+EFIQA_CLONES void add_rows4(const std::uint8_t* __restrict row0,
+                            const std::uint8_t* __restrict row1,
+                            const std::uint8_t* __restrict row2,
+                            const std::uint8_t* __restrict row3, const float* __restrict weight,
+                            int length, bool accumulate, float* __restrict sums) {
+  const float w0 = weight[0], w1 = weight[1], w2 = weight[2], w3 = weight[3];
+  if (accumulate) {
+    for (int i = 0; i < length; ++i) {
+      sums[i] += (w0 * static_cast<float>(row0[i]) + w1 * static_cast<float>(row1[i])) +
+                 (w2 * static_cast<float>(row2[i]) + w3 * static_cast<float>(row3[i]));
+    }
+  } else {
+    for (int i = 0; i < length; ++i) {
+      sums[i] = (w0 * static_cast<float>(row0[i]) + w1 * static_cast<float>(row1[i])) +
+                (w2 * static_cast<float>(row2[i]) + w3 * static_cast<float>(row3[i]));
+    }
+  }
+}
+
+// Weighted sum of `count` rows of `length` bytes, `stride` bytes apart.
+void sum_rows(const std::uint8_t* row, std::ptrdiff_t stride, const float* weights, int count,
+              int length, float* sums) {
+  if (count == 0) std::fill(sums, sums + length, 0.0f);
+  for (int k = 0; k < count; k += 4) {
+    // Rows past the last one repeat it with weight 0.
+    const std::uint8_t* rows[4];
+    float weight[4];
+    for (int j = 0; j < 4; ++j) {
+      rows[j] = row + std::min(k + j, count - 1) * stride;
+      weight[j] = k + j < count ? weights[k + j] : 0.0f;
+    }
+    add_rows4(rows[0], rows[1], rows[2], rows[3], weight, length, k > 0, sums);
+  }
+}
+
+// levels[c * width + x] for the three colours of one output row.
+EFIQA_CLONES void resample_row(const float* __restrict sums, const int* __restrict first,
+                               const int* __restrict count, const float* __restrict weights,
+                               int stride, int bytes_per_px, int width, ChannelOrder order,
+                               float* __restrict levels) {
+  for (int x = 0; x < width; ++x) {
+    const float* source = sums + static_cast<std::ptrdiff_t>(first[x]) * bytes_per_px;
+    const float* weight = weights + static_cast<std::ptrdiff_t>(x) * stride;
+    float lane[kLanes] = {0, 0, 0, 0};
+    for (int k = 0; k < count[x]; ++k, source += bytes_per_px) {
+      for (int j = 0; j < kLanes; ++j) lane[j] += weight[k] * source[j];
+    }
+    levels[x] = lane[order.red];
+    levels[width + x] = lane[order.green];
+    levels[2 * width + x] = lane[order.blue];
+  }
+}
+
+EFIQA_CLONES void normalise_row(const float* __restrict levels, int width, ChannelScale scale,
+                                float* __restrict out) {
+  for (int x = 0; x < width; ++x) out[x] = normalise(levels[x], scale);
+}
+
+// First and one past the last output column whose centre is visible in the row at `y_px`.
+void visible_columns(const FieldOfView& fov, const SquareCrop& crop, int width, float y_px,
+                     int* begin, int* end) {
+  const float step = static_cast<float>(crop.side_px) / static_cast<float>(width);
+  const auto inside = [&](int x) {
+    return fov.contains(static_cast<float>(crop.x_px) + (static_cast<float>(x) + 0.5f) * step,
+                        y_px);
+  };
+  // The visible part is convex: a row of it is one interval.
+  *begin = 0;
+  while (*begin < width && !inside(*begin)) ++*begin;
+  *end = width;
+  while (*end > *begin && !inside(*end - 1)) --*end;
+}
+
+void check_range(const char* field, int value, int low, int high) {
+  if (value < low || value > high) {
+    throw Error(StatusCode::kInvalidArgument, std::string(field) + " is " + std::to_string(value) +
+                                                  ", expected " + std::to_string(low) + " to " +
+                                                  std::to_string(high));
+  }
+}
+
+void check_crop(const SquareCrop& crop) {
+  check_range("crop.side_px", crop.side_px, 1, kMaxCropPx);
+  check_range("crop.x_px", crop.x_px, -kMaxCropPx, kMaxCropPx);
+  check_range("crop.y_px", crop.y_px, -kMaxCropPx, kMaxCropPx);
+}
+
+}  // namespace
+
+struct Preprocessor::Scratch {
+  Taps columns, rows;
+  int bands = 0;              // rows of the output are shared out in this many bands
+  std::vector<float> sums;    // per band: one row of vertical sums
+  std::vector<float> levels;  // per band: one output row, three colours
+};
+
+Preprocessor::Preprocessor(const PreprocessSpec& spec, ThreadPool& pool)
+    : spec_(spec), pool_(pool), scratch_(std::make_unique<Scratch>()) {
+  check_range("preprocess.width_px", spec.width_px, 1, kMaxOutputPx);
+  check_range("preprocess.height_px", spec.height_px, 1, kMaxOutputPx);
+  for (int c = 0; c < 3; ++c) {
+    if (!(spec.std[c] > 0.0f) || !std::isfinite(spec.std[c]) || !std::isfinite(spec.mean[c])) {
+      throw Error(StatusCode::kInvalidArgument,
+                  "preprocess.mean and preprocess.std of channel " + std::to_string(c) + " are " +
+                      std::to_string(spec.mean[c]) + " and " + std::to_string(spec.std[c]) +
+                      ", expected finite numbers and std above 0");
+    }
+  }
+  scratch_->bands = std::min(spec.height_px, pool.threads() == 1 ? 1 : pool.threads() * 4);
+  scratch_->levels.resize(static_cast<std::size_t>(scratch_->bands) * 3 *
+                          static_cast<std::size_t>(spec.width_px));
+}
+
+Preprocessor::~Preprocessor() = default;
+
+const PreprocessSpec& Preprocessor::spec() const noexcept { return spec_; }
+
+template <typename EmitRow>
+void Preprocessor::resample(const FrameView& frame, const SquareCrop& crop, const FieldOfView& fov,
+                            EmitRow&& emit_row) {
+  check_crop(crop);
+  Scratch& s = *scratch_;
+  s.columns.prepare(spec_.filter, crop.x_px, crop.side_px, frame.width_px, spec_.width_px);
+  s.rows.prepare(spec_.filter, crop.y_px, crop.side_px, frame.height_px, spec_.height_px);
+  const int bytes_per_px = bytes_per_pixel(frame.format);
+  const ChannelOrder order = channel_order(frame.format);
+  // Only the crop's columns are summed; reading kLanes floats may run past the last one.
+  const int first_x = std::clamp(crop.x_px, 0, frame.width_px);
+  const int last_x = std::clamp(crop.x_px + crop.side_px, first_x, frame.width_px);
+  const int length = (last_x - first_x) * bytes_per_px;
+  const std::size_t band_floats = static_cast<std::size_t>(frame.width_px * bytes_per_px + kLanes);
+  if (s.sums.size() < band_floats * static_cast<std::size_t>(s.bands)) {
+    s.sums.resize(band_floats * static_cast<std::size_t>(s.bands));
+  }
+  const bool blank = spec_.blank_outside && fov.found();
+  const int width = spec_.width_px, height = spec_.height_px;
+  const float row_step = static_cast<float>(crop.side_px) / static_cast<float>(height);
+
+  pool_.for_ranges(s.bands, 1, [&](int first_band, int last_band) {
+    for (int band = first_band; band < last_band; ++band) {
+      float* sums = s.sums.data() + band_floats * static_cast<std::size_t>(band);
+      float* levels =
+          s.levels.data() + static_cast<std::size_t>(3 * width) * static_cast<std::size_t>(band);
+      for (int y = height * band / s.bands; y < height * (band + 1) / s.bands; ++y) {
+        const std::size_t i = static_cast<std::size_t>(y);
+        const std::uint8_t* source =
+            frame.data + static_cast<std::ptrdiff_t>(s.rows.first[i]) * frame.row_stride_bytes +
+            static_cast<std::ptrdiff_t>(first_x) * bytes_per_px;
+        sum_rows(source, frame.row_stride_bytes,
+                 s.rows.weights.data() + i * static_cast<std::size_t>(s.rows.stride),
+                 s.rows.count[i], length, sums + first_x * bytes_per_px);
+        resample_row(sums, s.columns.first.data(), s.columns.count.data(), s.columns.weights.data(),
+                     s.columns.stride, bytes_per_px, width, order, levels);
+        if (blank) {
+          int begin = 0, end = 0;
+          visible_columns(fov, crop, width,
+                          static_cast<float>(crop.y_px) + (static_cast<float>(y) + 0.5f) * row_step,
+                          &begin, &end);
+          for (int c = 0; c < 3; ++c) {
+            std::fill(levels + c * width, levels + c * width + begin, 0.0f);
+            std::fill(levels + c * width + end, levels + (c + 1) * width, 0.0f);
+          }
+        }
+        emit_row(y, levels);
+      }
+    }
+  });
+}
+
+void Preprocessor::run(const FrameView& frame, const SquareCrop& crop, const FieldOfView& fov,
+                       float* out) {
+  const std::size_t width = static_cast<std::size_t>(spec_.width_px);
+  const std::size_t plane = width * static_cast<std::size_t>(spec_.height_px);
+  resample(frame, crop, fov, [&](int y, const float* levels) {
+    for (std::size_t c = 0; c < 3; ++c) {
+      normalise_row(levels + c * width, spec_.width_px, channel_scale(spec_.mean[c], spec_.std[c]),
+                    out + c * plane + static_cast<std::size_t>(y) * width);
+    }
+  });
+}
+
+void Preprocessor::run_u8(const FrameView& frame, const SquareCrop& crop, const FieldOfView& fov,
+                          std::uint8_t* out) {
+  const std::size_t width = static_cast<std::size_t>(spec_.width_px);
+  resample(frame, crop, fov, [&](int y, const float* levels) {
+    std::uint8_t* row = out + static_cast<std::size_t>(y) * width * 3;
+    for (std::size_t x = 0; x < width; ++x) {
+      for (std::size_t c = 0; c < 3; ++c) row[x * 3 + c] = round_level(levels[c * width + x]);
+    }
+  });
+}
+
+}  // namespace efiqa
