@@ -1,0 +1,113 @@
+"""The exceptions that efiqa raises, and the one place where failures of the core become them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import ClassVar
+
+from efiqa import _core
+
+
+class EfiqaError(Exception):
+    """Base of everything that efiqa raises on purpose.
+
+    ``code`` is a stable lower-case name for programs; the message is for people and names the field,
+    its value, the rule it breaks and, where there is one, the fix.
+    """
+
+    default_code: ClassVar[str] = "error"
+
+    def __init__(self, message: str, *, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code or self.default_code
+
+
+class OptionError(EfiqaError, ValueError):
+    """An option of a call is outside its range or its list of names."""
+
+    default_code = "invalid_argument"
+
+
+class FrameError(EfiqaError, ValueError):
+    """An array that cannot be a frame: type, dtype, shape, strides or size."""
+
+    default_code = "invalid_frame"
+
+
+class FileError(EfiqaError, OSError):
+    """A file or folder that is missing, unreadable or cannot be written."""
+
+    default_code = "file_unreadable"
+
+
+class PictureError(EfiqaError, ValueError):
+    """A file that is no picture, a damaged one, or one whose content would have to be guessed."""
+
+    default_code = "picture_unreadable"
+
+
+class ModelError(EfiqaError):
+    """A model that does not parse, or does not fit its contract."""
+
+    default_code = "model_invalid"
+
+
+class ContractError(ModelError):
+    """A contract that is missing, garbled, incomplete, unknown, or of another model."""
+
+    default_code = "contract_invalid"
+
+
+class BackendError(EfiqaError):
+    """A back end that this installation or this machine does not have."""
+
+    default_code = "backend_unavailable"
+
+
+class EngineError(EfiqaError):
+    """The engine failed in the middle of a frame, or answered with NaN or infinity."""
+
+    default_code = "engine_failure"
+
+
+class ThreadError(EfiqaError):
+    """Two threads were inside one Runtime at the same time."""
+
+    default_code = "wrong_thread"
+
+
+class ClosedError(EfiqaError):
+    """A Runtime was used after ``close()``."""
+
+    default_code = "closed"
+
+
+class InternalError(EfiqaError):
+    """A defect of efiqa itself; please report it."""
+
+    default_code = "internal"
+
+
+# Names of csrc/status.h. A name that is missing here becomes an InternalError that shows it.
+_BY_CODE: dict[str, type[EfiqaError]] = {
+    "invalid_argument": OptionError,
+    "invalid_frame": FrameError,
+    "file_unreadable": FileError,
+    "model_invalid": ModelError,
+    "contract_invalid": ContractError,
+    "backend_unavailable": BackendError,
+    "engine_failure": EngineError,
+    "wrong_thread": ThreadError,
+    "internal": InternalError,
+}
+
+
+@contextmanager
+def core_errors() -> Iterator[None]:
+    """Turn a ``CoreError`` raised inside the block into the matching ``EfiqaError``, same code and text."""
+    try:
+        yield
+    except _core.CoreError as error:
+        kind = _BY_CODE.get(error.code, InternalError)
+        raise kind(str(error), code=error.code) from None

@@ -1,0 +1,92 @@
+"""The check of a frame before it reaches the core: an array of grey levels, never a guess about its range."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from efiqa.errors import FrameError
+
+_SHAPES = "(H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA"
+
+
+def checked_frame(frame: object, *, bgr: bool) -> tuple[NDArray[np.uint8], str]:
+    """Return ``frame`` as an array whose memory the core can read, and its pixel format's name.
+
+    Nothing is copied. A view is taken as it is when the pixels of a row lie side by side and rows follow each
+    other downwards, at any distance: every crop ``frame[y0:y1, x0:x1]`` is such a view. Limits of height and
+    width are the core's own.
+
+    Args:
+        frame: uint8 (H, W) grey, (H, W, 3) RGB, or (H, W, 4) RGBA, whose fourth channel is ignored.
+        bgr: the three channels are blue, green, red, as in OpenCV. Has no meaning for a grey frame.
+
+    Raises:
+        FrameError: type, dtype, number of axes or channels, emptiness or strides break a rule.
+    """
+    if not isinstance(frame, np.ndarray):
+        raise FrameError(
+            f"frame is a {type(frame).__name__}, expected a numpy.ndarray of uint8, {_SHAPES}; "
+            "numpy.asarray(...) makes one of most image objects"
+        )
+    _check_dtype(frame)
+    if frame.ndim not in (2, 3):
+        raise FrameError(f"frame.shape is {frame.shape}, expected {_SHAPES}; pass one frame at a time")
+    if frame.size == 0:
+        raise FrameError(f"frame.shape is {frame.shape}: there is no pixel in it")
+    channels = 1 if frame.ndim == 2 else frame.shape[2]
+    if frame.ndim == 3 and channels not in (3, 4):
+        raise FrameError(f"frame.shape is {frame.shape}, expected {_SHAPES}{_shape_hint(frame)}")
+    if bgr and channels == 4:
+        raise FrameError(
+            f"frame.shape is {frame.shape} and bgr is True: BGRA is not taken; "
+            "pass numpy.ascontiguousarray(frame[:, :, :3])"
+        )
+    _check_strides(frame, channels)
+    return frame, {1: "gray", 3: "bgr" if bgr else "rgb", 4: "rgba"}[channels]
+
+
+def _check_dtype(frame: NDArray[np.generic]) -> None:
+    if frame.dtype == np.uint8:
+        return
+    why = ""
+    if np.issubdtype(frame.dtype, np.floating):
+        holds_nan = frame.size > 0 and bool(np.isnan(frame).any())
+        why = (
+            ": it holds NaN, and" if holds_nan else ":"
+        ) + " the range of floating-point grey levels (0..1, 0..255) would be a guess"
+        fix = "convert it where the range is known, for example (frame * 255).round().astype(numpy.uint8)"
+    elif frame.dtype == np.uint16:
+        why = ": how many of the 16 bits are used would be a guess"
+        fix = "convert it where that is known, for example (frame >> 8).astype(numpy.uint8)"
+    else:
+        fix = "convert it where the meaning of its values is known"
+    raise FrameError(f"frame.dtype is {frame.dtype}, expected uint8{why}; {fix}")
+
+
+def _shape_hint(frame: NDArray[np.uint8]) -> str:
+    if frame.shape[2] == 1:
+        return "; pass frame[:, :, 0]"
+    if frame.shape[0] in (3, 4):
+        return "; it looks like channels first: pass numpy.ascontiguousarray(frame.transpose(1, 2, 0))"
+    return ""
+
+
+def _check_strides(frame: NDArray[np.uint8], channels: int) -> None:
+    height, width = frame.shape[:2]
+    fix = "pass numpy.ascontiguousarray(frame)"
+    if frame.ndim == 3 and frame.strides[2] != 1:
+        raise FrameError(
+            f"frame.strides is {frame.strides}: the channels of a pixel are {frame.strides[2]} bytes apart, "
+            f"expected 1; {fix}"
+        )
+    if width > 1 and frame.strides[1] != channels:
+        raise FrameError(
+            f"frame.strides is {frame.strides}: the pixels of a row are {frame.strides[1]} bytes apart, "
+            f"expected {channels}; {fix}"
+        )
+    if height > 1 and frame.strides[0] < width * channels:
+        raise FrameError(
+            f"frame.strides is {frame.strides}: rows are {frame.strides[0]} bytes apart, expected at least "
+            f"{width * channels} for {width} pixels of {channels} bytes; {fix}"
+        )

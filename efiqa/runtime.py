@@ -1,0 +1,166 @@
+"""The Runtime: check the arguments, call the core, return a report."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from efiqa import _core
+from efiqa.contract import Contract
+from efiqa.errors import BackendError, ClosedError, ModelError, OptionError, core_errors
+from efiqa.frame import checked_frame
+from efiqa.report import QualityReport, make_report
+
+EMBEDDED_MODEL = Path(__file__).with_name("models") / "efiqa.onnx"
+BACKENDS = ("auto", "openvino", "tensorrt")
+_PLAN_SUFFIXES = (".plan", ".engine")
+
+
+@dataclass(frozen=True)
+class RuntimeInfo:
+    """What an open Runtime runs: file, contract, back end and options."""
+
+    model_path: str
+    model_id: str
+    model_sha256: str
+    trained: bool
+    engine: str
+    threads: int
+    operating_point: str
+    contract: Contract
+
+
+class Runtime:
+    """One opened model. Use each Runtime from one thread at a time; open one per thread.
+
+    The GIL is released while a model opens and while a frame is assessed. A second thread that calls
+    ``assess`` meanwhile gets a ThreadError at once; nothing is queued.
+
+    Args:
+        model: path of an ONNX model with its contract beside it (``NAME.onnx.json``); by default the model
+            that is installed with the package.
+        threads: how many CPU threads one frame may use, from 1; by default one per core that this process
+            may use, at most 4.
+        operating_point: name in the contract; by default the contract's own default.
+        backend: ``auto``, ``openvino`` or ``tensorrt``. A back end that is named and not there is an error.
+        allow_untrained: open a model whose contract says that its weights are random (for latency work).
+
+    Raises:
+        ModelError: the model is missing, does not parse, or does not fit its contract.
+        ContractError: the contract is missing, invalid, or of another model.
+        BackendError: the back end is not in this installation.
+        OptionError: an unknown back end or operating point, or threads below 1.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | None = None,
+        *,
+        threads: int | None = None,
+        operating_point: str | None = None,
+        backend: str = "auto",
+        allow_untrained: bool = False,
+    ) -> None:
+        self._core: _core.Runtime | None = None
+        if backend not in BACKENDS:
+            raise OptionError(f"backend is {backend!r}, expected one of {', '.join(BACKENDS)}")
+        if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
+            raise OptionError(f"threads is {threads!r}, expected an integer from 1, or None for the default")
+        path = EMBEDDED_MODEL if model is None else Path(model)
+        _check_model_file(path, embedded=model is None, backend=backend)
+        contract = Contract.of_model(path)
+        with core_errors():
+            core = _core.Runtime(
+                str(path),
+                backend=backend,
+                threads=threads or 0,
+                operating_point=operating_point or "",
+                allow_untrained=allow_untrained,
+            )
+            self.info = RuntimeInfo(
+                model_path=str(path),
+                model_id=contract.id,
+                model_sha256=contract.model_sha256,
+                trained=contract.trained,
+                engine=core.engine_description,
+                threads=core.threads,
+                operating_point=operating_point or contract.default_operating_point,
+                contract=contract,
+            )
+        self._core = core
+
+    def assess(self, frame: NDArray[np.uint8], *, bgr: bool = False) -> QualityReport:
+        """Return the judgement of one frame.
+
+        Args:
+            frame: uint8 (H, W) grey, (H, W, 3) RGB, or (H, W, 4) RGBA, whose fourth channel is ignored; 64 to
+                8192 pixels a side. Views are taken without a copy as long as the pixels of a row lie side by
+                side. Do not write to it while it is assessed.
+            bgr: the channels are blue, green, red, as OpenCV has them.
+
+        Raises:
+            FrameError: ``frame`` is not such an array; nothing is converted or guessed.
+            ThreadError: another thread is inside this Runtime.
+            EngineError: the engine failed; the Runtime stays usable.
+            ClosedError: after ``close()``.
+        """
+        core = self._core
+        if core is None:
+            raise ClosedError("this Runtime is closed; open another one")
+        array, pixel_format = checked_frame(frame, bgr=bgr)
+        with core_errors():
+            report = core.assess(array, pixel_format)
+        info = self.info
+        return make_report(
+            report,
+            array,
+            bgr=bgr,
+            model={"id": info.model_id, "sha256": info.model_sha256},
+            engine=info.engine,
+            operating_point=info.operating_point,
+        )
+
+    def close(self) -> None:
+        """Give the model and its buffers back. Closing twice is fine."""
+        self._core = None
+
+    def __enter__(self) -> Runtime:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._core is None else self.info.engine
+        return f"<efiqa.Runtime {self.info.model_id}, {state}>"
+
+
+def _check_model_file(path: Path, *, embedded: bool, backend: str) -> None:
+    """Raise the error that says why ``path`` cannot be opened, before anything is read from it."""
+    is_plan = path.suffix.lower() in _PLAN_SUFFIXES
+    if is_plan or backend == "tensorrt":
+        with core_errors():
+            tensorrt = [row for row in _core.backends() if row["name"] == "tensorrt" and row["built_in"]]
+        if not tensorrt:
+            subject = f"{path} is a TensorRT plan" if is_plan else "backend is 'tensorrt'"
+            raise BackendError(
+                f"{subject}, and TensorRT is not built into this installation; "
+                "use an .onnx model, which the openvino back end runs"
+            )
+    if path.is_file():
+        return
+    if embedded:
+        raise ModelError(
+            f"the embedded model {path.name} is not in this installation; "
+            "reinstall efiqa, or give the path of a model",
+            code="model_missing",
+        )
+    what = "is a folder" if path.is_dir() else "does not exist"
+    raise ModelError(f"model {path} {what}, expected an .onnx file", code="model_missing")
