@@ -24,12 +24,17 @@ struct RuntimeOptions {
 class Runtime {
  public:
   explicit Runtime(const RuntimeOptions& options);
+  // With an engine that is already open, e.g. a test's. Of the options, threads and operating_point
+  // count.
+  Runtime(Contract contract, std::unique_ptr<Engine> engine, const RuntimeOptions& options);
   ~Runtime();
   Runtime(const Runtime&) = delete;
   Runtime& operator=(const Runtime&) = delete;
 
   // Valid until the next call. Throws Error; kWrongThread when another thread is inside.
   const Report& assess(const FrameView& frame);
+  // The same, into the caller's report, so that no other thread's call can replace it meanwhile.
+  void assess_into(const FrameView& frame, Report& report);
 
   const Contract& contract() const noexcept;
   std::string engine_description() const;

@@ -1,0 +1,56 @@
+// The names by which contracts and Python call the core's enumerations, in one place.
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+#include "engine.h"
+#include "frame.h"
+#include "postprocess.h"
+#include "preprocess.h"
+#include "status.h"
+
+namespace efiqa {
+
+template <typename Value>
+struct Named {
+  const char* name;
+  Value value;
+};
+
+constexpr Named<PixelFormat> kPixelFormatNames[] = {{"rgb", PixelFormat::kRgb8},
+                                                    {"bgr", PixelFormat::kBgr8},
+                                                    {"gray", PixelFormat::kGray8},
+                                                    {"rgba", PixelFormat::kRgba8}};
+constexpr Named<ResizeFilter> kResizeFilterNames[] = {{"box", ResizeFilter::kBox},
+                                                      {"triangle", ResizeFilter::kTriangle}};
+constexpr Named<Colormap> kColormapNames[] = {{"turbo", Colormap::kTurbo},
+                                              {"inferno", Colormap::kInferno},
+                                              {"viridis", Colormap::kViridis},
+                                              {"red", Colormap::kRed}};
+constexpr Named<Backend> kBackendNames[] = {
+    {"auto", Backend::kAuto}, {"openvino", Backend::kOpenVino}, {"tensorrt", Backend::kTensorRt}};
+
+// "rgb, bgr, gray, rgba", for messages.
+template <typename Value, std::size_t kCount>
+std::string list_names(const Named<Value> (&table)[kCount]) {
+  std::string list;
+  for (const Named<Value>& entry : table) {
+    if (!list.empty()) list += ", ";
+    list += entry.name;
+  }
+  return list;
+}
+
+// Throws Error(kInvalidArgument) that lists the names there are; `field` is for the message.
+template <typename Value, std::size_t kCount>
+Value value_of_name(const Named<Value> (&table)[kCount], const std::string& name,
+                    const char* field) {
+  for (const Named<Value>& entry : table) {
+    if (name == entry.name) return entry.value;
+  }
+  throw Error(StatusCode::kInvalidArgument,
+              std::string(field) + " is \"" + name + "\", expected one of: " + list_names(table));
+}
+
+}  // namespace efiqa
