@@ -124,7 +124,7 @@ def _under_exposed(scene: Scene) -> Result:
 
 
 def _low_illumination_vignette(scene: Scene) -> Result:
-    """Shadow of the pupil: the lit disc is shifted (local: a dark crescent) or too small (global: a dark rim)."""
+    """Shadow of the pupil: the lit disc is shifted (local: dark crescent) or too small (global: dark rim)."""
     x, y, _ = field_coordinates(scene.visible)
     rng, severity = scene.rng, scene.severity
     angle = rng.uniform(0, 2 * math.pi)
@@ -156,7 +156,7 @@ def _over_exposed(scene: Scene) -> Result:
 
 
 def _glare(scene: Scene) -> Result:
-    """Reflex of the flash: light 0.006 to 3 of full scale, geometric in severity, whitish, with a wide halo."""
+    """Reflex of the flash: light 0.006 to 3 of full scale, geometric in severity, whitish, wide halo."""
     rng, severity = scene.rng, scene.severity
     peak = 0.006 * 500.0**severity
     halo = blur(scene.support_small, 0.06 * scene.side / 4)
