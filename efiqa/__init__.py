@@ -1,45 +1,68 @@
-"""Tells a fundus camera whether a retinal photograph is good enough, where it is not, and why."""
+"""Tells a fundus camera whether a retinal photograph is good enough, where it is not, and why.
 
-from efiqa._core import __version__
-from efiqa.contract import Contract, OperatingPoint
-from efiqa.errors import (
-    BackendError,
-    ClosedError,
-    ContractError,
-    EfiqaError,
-    EngineError,
-    FileError,
-    FrameError,
-    InternalError,
-    ModelError,
-    OptionError,
-    PictureError,
-    ThreadError,
-)
-from efiqa.io import read_image
-from efiqa.report import FieldOfView, QualityReport, Region
-from efiqa.runtime import Runtime, RuntimeInfo
+The public names are loaded when they are first used, so that ``efiqa doctor`` can explain an installation
+whose compiled core does not load.
+"""
 
-__all__ = [
-    "BackendError",
-    "ClosedError",
-    "Contract",
-    "ContractError",
-    "EfiqaError",
-    "EngineError",
-    "FieldOfView",
-    "FileError",
-    "FrameError",
-    "InternalError",
-    "ModelError",
-    "OperatingPoint",
-    "OptionError",
-    "PictureError",
-    "QualityReport",
-    "Region",
-    "Runtime",
-    "RuntimeInfo",
-    "ThreadError",
-    "__version__",
-    "read_image",
-]
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from efiqa._core import __version__ as __version__
+    from efiqa.contract import Contract as Contract
+    from efiqa.contract import OperatingPoint as OperatingPoint
+    from efiqa.errors import BackendError as BackendError
+    from efiqa.errors import ClosedError as ClosedError
+    from efiqa.errors import ContractError as ContractError
+    from efiqa.errors import EfiqaError as EfiqaError
+    from efiqa.errors import EngineError as EngineError
+    from efiqa.errors import FileError as FileError
+    from efiqa.errors import FrameError as FrameError
+    from efiqa.errors import InternalError as InternalError
+    from efiqa.errors import ModelError as ModelError
+    from efiqa.errors import OptionError as OptionError
+    from efiqa.errors import PictureError as PictureError
+    from efiqa.errors import ThreadError as ThreadError
+    from efiqa.io import read_image as read_image
+    from efiqa.report import FieldOfView as FieldOfView
+    from efiqa.report import QualityReport as QualityReport
+    from efiqa.report import Region as Region
+    from efiqa.runtime import Runtime as Runtime
+    from efiqa.runtime import RuntimeInfo as RuntimeInfo
+
+_HOME = {
+    "__version__": "_core",
+    "Contract": "contract",
+    "OperatingPoint": "contract",
+    "BackendError": "errors",
+    "ClosedError": "errors",
+    "ContractError": "errors",
+    "EfiqaError": "errors",
+    "EngineError": "errors",
+    "FileError": "errors",
+    "FrameError": "errors",
+    "InternalError": "errors",
+    "ModelError": "errors",
+    "OptionError": "errors",
+    "PictureError": "errors",
+    "ThreadError": "errors",
+    "read_image": "io",
+    "FieldOfView": "report",
+    "QualityReport": "report",
+    "Region": "report",
+    "Runtime": "runtime",
+    "RuntimeInfo": "runtime",
+}
+__all__ = list(_HOME)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'efiqa' has no attribute {name!r}")
+    value: object = getattr(import_module(f"efiqa.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import ClassVar
 
-from efiqa import _core
-
 
 class EfiqaError(Exception):
     """Base of everything that efiqa raises on purpose.
@@ -106,6 +104,8 @@ _BY_CODE: dict[str, type[EfiqaError]] = {
 @contextmanager
 def core_errors() -> Iterator[None]:
     """Turn a ``CoreError`` raised inside the block into the matching ``EfiqaError``, same code and text."""
+    from efiqa import _core  # here, so that the errors exist where the core does not load
+
     try:
         yield
     except _core.CoreError as error:

@@ -1,0 +1,221 @@
+import base64
+import dataclasses
+import json
+import math
+import re
+
+import cv2
+import numpy as np
+import pytest
+
+from efiqa import FileError, FrameError, OptionError
+from efiqa.overlay import COLORMAPS
+from efiqa.report import place_text
+from tests.helpers import drawn_eye
+
+
+@pytest.fixture
+def report(runtime):
+    return runtime.assess(drawn_eye())
+
+
+@pytest.fixture
+def unknown(runtime):
+    return runtime.assess(np.zeros((100, 120, 3), np.uint8))
+
+
+def test_report_fields_are_consistent(report):
+    assert report.verdict in {"good", "usable", "reject"}
+    assert report.frame_size == (240, 320)
+    assert report.map.shape == report.weights.shape
+    assert report.map.dtype == report.weights.dtype == np.float32
+    assert np.array_equal(np.isnan(report.map), report.weights == 0)
+    inside = report.weights > 0
+    mean = float(np.average(report.map[inside].astype(float), weights=report.weights[inside].astype(float)))
+    assert report.score == pytest.approx(1 - mean, abs=1e-5)  # float32 sums of a few dozen cells
+    assert set(report.timings_ms) == {"fov", "preprocess", "engine", "postprocess", "total"}
+    assert set(report.model) == {"id", "sha256"}
+    assert report.fov.found
+    assert report.fov.shape == "circle"
+
+
+def test_report_is_frozen_down_to_its_arrays(report):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        report.score = 1.0
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        report.fov.shape = "none"
+    with pytest.raises(ValueError, match="read-only"):
+        report.map[0, 0] = 0
+    with pytest.raises(ValueError, match="read-only"):
+        report.weights[0, 0] = 0
+    with pytest.raises(TypeError):
+        report.timings_ms["total"] = 0.0
+    with pytest.raises(TypeError):
+        report.model["id"] = "other"
+
+
+def test_report_of_an_earlier_frame_survives_the_next(runtime):
+    first = runtime.assess(drawn_eye())
+    before = first.to_json()
+    runtime.assess(drawn_eye(level=20))
+    assert first.to_json() == before
+
+
+def test_report_to_json_is_strict_and_complete(report):
+    values = json.loads(report.to_json(), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    assert values == report.to_dict()
+    assert values["score"] == pytest.approx(report.score, abs=1e-7)
+    assert values["map"][0][0] is None, "the corner of the crop lies outside the circle"
+    assert np.array(values["weights"], np.float32).tolist() == report.weights.tolist()
+    assert [math.isnan(a) for a in report.map.ravel()] == [a is None for row in values["map"] for a in row]
+    assert "\n" not in report.to_json()
+    assert "\n" in report.to_json(indent=2)
+
+
+def test_report_unknown_has_no_score_but_a_reason(unknown):
+    assert unknown.score is None
+    assert unknown.verdict == "unknown"
+    assert unknown.reason == "no_field_of_view"
+    assert not unknown.fov.found
+    assert json.loads(unknown.to_json())["score"] is None
+
+
+def test_overlay_has_the_frames_size_and_leaves_the_surround(report):
+    frame = drawn_eye()
+    overlay = report.overlay()
+    assert overlay.shape == frame.shape
+    assert overlay.dtype == np.uint8
+    assert np.array_equal(overlay[:5, :5], frame[:5, :5])
+    assert np.array_equal(report.overlay(max_alpha=0), frame)
+
+
+def test_overlay_of_bgr_frame_is_rgb(runtime):
+    rgb = drawn_eye()
+    bgr = np.ascontiguousarray(rgb[:, :, ::-1])
+    report = runtime.assess(bgr, bgr=True)
+    assert np.array_equal(report.overlay(max_alpha=0), rgb)
+    assert np.array_equal(report.overlay(bgr, bgr=True, max_alpha=0), rgb)
+    assert np.array_equal(report.overlay(rgb, bgr=False, max_alpha=0), rgb)
+    assert np.array_equal(report.overlay(), runtime.assess(rgb).overlay())
+
+
+@pytest.mark.parametrize("colormap", COLORMAPS)
+def test_overlay_knows_each_colormap(runtime, colormap):
+    dark = runtime.assess(drawn_eye(level=60))
+    frame = drawn_eye(level=60)
+    assert not np.array_equal(dark.overlay(frame, colormap=colormap), frame)
+
+
+def test_overlay_unknown_colormap_lists_the_known(report):
+    with pytest.raises(OptionError, match=r"(?s)rainbow.*" + ".*".join(COLORMAPS)):
+        report.overlay(colormap="rainbow")
+
+
+@pytest.mark.parametrize("alpha", [-0.1, 1.1, float("nan"), float("inf")])
+def test_overlay_opacity_outside_its_range_is_named(report, alpha):
+    with pytest.raises(OptionError, match="max_alpha"):
+        report.overlay(max_alpha=alpha)
+
+
+def test_overlay_frame_of_another_size_is_refused(report):
+    with pytest.raises((OptionError, FrameError), match="240"):
+        report.overlay(drawn_eye(200, 300))
+
+
+def test_overlay_float_frame_is_refused(report):
+    with pytest.raises(FrameError, match="guess"):
+        report.overlay(drawn_eye().astype(np.float32))
+
+
+def test_overlay_without_field_of_view_is_the_frame(unknown):
+    assert not unknown.overlay().any()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".PNG", ".tif", ".bmp", ".ppm"])
+def test_save_picture_holds_the_overlay(report, tmp_path, suffix):
+    path = tmp_path / f"photo.overlay{suffix}"
+    report.save(path)
+    assert np.array_equal(cv2.imread(str(path))[:, :, ::-1], report.overlay())
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".webp"])
+def test_save_lossy_picture_is_near_the_overlay(report, tmp_path, suffix):
+    report.save(tmp_path / f"a{suffix}")
+    saved = cv2.imread(str(tmp_path / f"a{suffix}"))[:, :, ::-1]
+    assert np.abs(saved.astype(int) - report.overlay()).mean() < 4  # lossy; the picture has sharp edges
+
+
+def test_save_explicit_frame_is_used(report, tmp_path):
+    other = drawn_eye(level=90)
+    report.save(tmp_path / "a.png", frame=other, max_alpha=0)
+    assert np.array_equal(cv2.imread(str(tmp_path / "a.png"))[:, :, ::-1], other)
+
+
+def test_save_json_holds_the_report(report, tmp_path):
+    report.save(tmp_path / "a.json")
+    assert json.loads((tmp_path / "a.json").read_text()) == report.to_dict()
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a", "a.exe", ".png.x"])
+def test_save_unknown_suffix_lists_the_known(report, tmp_path, name):
+    with pytest.raises(OptionError, match=r"expected a name that ends in one of \.json \.png"):
+        report.save(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_save_where_nothing_can_be_written_keeps_what_is_there(report, tmp_path):
+    (tmp_path / "file").write_text("x")
+    for path in (tmp_path / "file" / "a.png", tmp_path / "none" / "a.json"):
+        with pytest.raises(FileError, match="cannot be written") as caught:
+            report.save(path)
+        assert caught.value.code == "file_unwritable"
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(FileError, match="is a folder"):
+        report.save(tmp_path / "folder.png")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "folder.png"]
+
+
+def test_save_that_fails_in_the_middle_keeps_the_old_file(report, tmp_path, monkeypatch):
+    path = tmp_path / "a.json"
+    path.write_text("old")
+    monkeypatch.setattr("pathlib.Path.replace", _full_disk)
+    with pytest.raises(FileError, match="No space left"):
+        report.save(path)
+    assert path.read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.json"]
+
+
+def _full_disk(*_arguments):
+    raise OSError(28, "No space left on device")
+
+
+def test_repr_html_shows_score_verdict_picture_and_regions(runtime):
+    half = drawn_eye()
+    half[:, 160:] //= 12
+    report = runtime.assess(half)
+    text = report._repr_html_()
+    assert report.verdict in text
+    assert f"{report.score:.3f}" in text
+    assert report.regions
+    assert text.count("<tr>") == 1 + len(report.regions)
+    picture = base64.b64decode(re.search(r"base64,([^\"]+)", text)[1])
+    decoded = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)
+    assert max(decoded.shape) == 280
+
+
+def test_repr_html_of_unknown_report_says_so(unknown):
+    text = unknown._repr_html_()
+    assert "unknown" in text
+    assert "no_field_of_view" in text
+    assert "nan" not in text.lower()
+
+
+def test_region_lies_where_the_darkness_is(runtime):
+    half = drawn_eye()
+    half[:, 160:] //= 12
+    largest = runtime.assess(half).regions[0]
+    assert largest.x_px + largest.width_px / 2 > 160
+    assert 2 <= largest.clock_hour <= 4
+    assert "3 o'clock" in place_text(largest)
+    assert 0.3 < largest.area_share < 0.7
