@@ -50,7 +50,7 @@ class Field {
   // The member's own field; refuses a missing one.
   Field operator[](const std::string& name) const {
     const JsonValue* member = value_.find(name);
-    const std::string path = path_.empty() ? name : path_ + "." + name;
+    const std::string path = (path_.empty() ? "" : path_ + ".") + json_printable(name);
     if (member == nullptr) {
       throw Error(StatusCode::kContractInvalid, origin_ + ": " + path + " is missing" + kFix);
     }
@@ -66,9 +66,9 @@ class Field {
                                      [&](const char* name) { return member.first == name; });
       if (known) continue;
       throw Error(StatusCode::kContractInvalid,
-                  origin_ + ": " + (path_.empty() ? "" : path_ + ".") + member.first +
-                      " is not a field of contract version " + std::to_string(kContractVersion) +
-                      kFix);
+                  origin_ + ": " + (path_.empty() ? "" : path_ + ".") +
+                      json_printable(member.first) + " is not a field of contract version " +
+                      std::to_string(kContractVersion) + kFix);
     }
   }
 

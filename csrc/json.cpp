@@ -1,9 +1,11 @@
 #include "json.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstdint>
 #include <system_error>
+#include <utility>
 
 #include "status.h"
 
@@ -154,7 +156,8 @@ class Parser {
       if (peek() != '"') fail(at_, "expected a name in double quotes");
       const std::size_t name_at = at_;
       std::string name = parse_string();
-      if (value.find(name) != nullptr) fail(name_at, "the name \"" + name + "\" is repeated");
+      if (value.find(name) != nullptr)
+        fail(name_at, "the name \"" + json_printable(name) + "\" is repeated");
       skip_space();
       if (peek() != ':') fail(at_, "expected ':' after a name");
       ++at_;
@@ -277,7 +280,7 @@ class Parser {
     const char* end = value.text.data() + value.text.size();
     const std::from_chars_result result = std::from_chars(value.text.data(), end, value.number);
     if (result.ec != std::errc() || result.ptr != end || !std::isfinite(value.number)) {
-      fail(start, "the number " + value.text.substr(0, 32) + " does not fit a double");
+      fail(start, "the number " + json_printable(value.text) + " does not fit a double");
     }
   }
 
@@ -313,21 +316,32 @@ const char* json_kind_name(JsonValue::Kind kind) noexcept {
   return "unrecognised";
 }
 
+std::string json_printable(const std::string& text) {
+  constexpr std::size_t kMaxShownBytes = 80;
+  std::size_t end = std::min(text.size(), kMaxShownBytes);
+  while (end < text.size() && (static_cast<std::uint8_t>(text[end]) & 0xC0) == 0x80) --end;
+  std::string shown;
+  for (std::size_t i = 0; i < end; ++i) {
+    const auto byte = static_cast<std::uint8_t>(text[i]);
+    if (byte >= 0x20 && byte != 0x7F) {
+      shown += text[i];
+    } else {
+      shown += "\\u00";
+      shown += "0123456789abcdef"[byte >> 4];
+      shown += "0123456789abcdef"[byte & 15];
+    }
+  }
+  return end < text.size() ? shown + "..." : shown;
+}
+
 std::string json_excerpt(const JsonValue& value) {
-  constexpr std::size_t kMaxExcerptBytes = 80;
   switch (value.kind) {
     case JsonValue::Kind::kBool:
       return value.boolean ? "true" : "false";
     case JsonValue::Kind::kNumber:
-      return value.text.substr(0, kMaxExcerptBytes);
-    case JsonValue::Kind::kString: {
-      std::size_t end = value.text.size();
-      if (end > kMaxExcerptBytes) {
-        end = kMaxExcerptBytes;
-        while ((static_cast<std::uint8_t>(value.text[end]) & 0xC0) == 0x80) --end;
-      }
-      return "\"" + value.text.substr(0, end) + (end < value.text.size() ? "...\"" : "\"");
-    }
+      return json_printable(value.text);
+    case JsonValue::Kind::kString:
+      return "\"" + json_printable(value.text) + "\"";
     default:
       return json_kind_name(value.kind);
   }

@@ -26,6 +26,9 @@ struct JsonValue {
 
 const char* json_kind_name(JsonValue::Kind kind) noexcept;  // "an object", "a number", ...
 
+// At most 80 bytes of the text, control characters escaped: safe to show in a message.
+std::string json_printable(const std::string& text);
+
 // The value as a short text for messages, e.g. `0.5`, `"image"`, `an object`.
 std::string json_excerpt(const JsonValue& value);
 

@@ -1,7 +1,7 @@
-"""Write tiny.onnx and tiny.onnx.json: a model small enough to commit, for the tests of the runtime.
+"""Write tiny.onnx and tiny.onnx.json, a model small enough to commit, for the tests of the runtime.
 
-It averages blocks of 8 x 8 pixels and takes dark ones for bad: nobody trained it. Run it from anywhere with the
-extra ``[dev]`` installed; the tests check that the committed files are what it makes.
+It averages blocks of 8 x 8 pixels and takes dark ones for bad: nobody trained it. Run it from anywhere with
+the extra ``[dev]`` installed; the tests check that the committed files are what it makes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ def tiny_model() -> bytes:
     """Return the ONNX file."""
     block = INPUT_PX // GRID
     nodes = [
-        helper.make_node("AveragePool", ["image"], ["blocks"], kernel_shape=[block, block], strides=[block, block]),
+        helper.make_node(
+            "AveragePool", ["image"], ["blocks"], kernel_shape=[block, block], strides=[block, block]
+        ),
         helper.make_node("Conv", ["blocks", "weight", "bias"], ["logits"], kernel_shape=[1, 1]),
     ]
     graph = helper.make_graph(
@@ -96,7 +98,8 @@ def write(folder: Path) -> None:
     """Write both files into ``folder``."""
     model = tiny_model()
     (folder / "tiny.onnx").write_bytes(model)
-    (folder / "tiny.onnx.json").write_text(json.dumps(tiny_contract(model), indent=2) + "\n", encoding="utf-8")
+    text = json.dumps(tiny_contract(model), indent=2) + "\n"
+    (folder / "tiny.onnx.json").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -52,31 +52,32 @@ def compiled_parameters(function: Any) -> list[Parameter]:
     return parameters(definition.args)
 
 
-FUNCTIONS = sorted(name for name, node in stub_names(STUB.body).items() if isinstance(node, ast.FunctionDef))
+MODULE = stub_names(STUB.body)
+FUNCTIONS = sorted(name for name, node in MODULE.items() if isinstance(node, ast.FunctionDef))
 CLASSES = sorted(
-    name for name, node in stub_names(STUB.body).items() if isinstance(node, ast.ClassDef) and name != "CoreError"
+    name for name, node in MODULE.items() if isinstance(node, ast.ClassDef) and name != "CoreError"
 )
 
 
 def test_stub_names_are_those_of_the_module() -> None:
     compiled = {name for name in vars(_core) if not name.startswith("__")} | {"__version__"}
-    assert set(stub_names(STUB.body)) == compiled
+    assert set(MODULE) == compiled
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_stub_function_has_the_compiled_signature(name: str) -> None:
-    node = stub_names(STUB.body)[name]
+    node = MODULE[name]
     assert isinstance(node, ast.FunctionDef)
     assert parameters(node.args) == compiled_parameters(getattr(_core, name))
 
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_stub_class_has_the_compiled_members(name: str) -> None:
-    node = stub_names(STUB.body)[name]
+    node = MODULE[name]
     assert isinstance(node, ast.ClassDef)
     compiled_class = getattr(_core, name)
     members = stub_names(node.body)
-    compiled = {member for member in vars(compiled_class) if member not in INHERITED and not member.startswith("_py")}
+    compiled = {name for name in vars(compiled_class) if name not in INHERITED and not name.startswith("_py")}
     assert set(members) - {"__init__"} == compiled
     for member, statement in members.items():
         if isinstance(statement, ast.FunctionDef) and not statement.decorator_list:

@@ -1,0 +1,301 @@
+#include <string>
+#include <vector>
+
+#include "check.h"
+#include "contract.h"
+#include "fixtures.h"
+#include "json.h"
+
+using efiqa::Contract;
+using efiqa::JsonValue;
+using efiqa_test::error_of;
+using efiqa_test::replaced;
+using efiqa_test::tiny_contract_text;
+
+namespace {
+
+std::string quoted(const std::string& text) { return "\"" + text + "\""; }  // no escapes in ours
+
+std::string to_text(const JsonValue& value) {
+  std::string text;
+  switch (value.kind) {
+    case JsonValue::Kind::kNull:
+      return "null";
+    case JsonValue::Kind::kBool:
+      return value.boolean ? "true" : "false";
+    case JsonValue::Kind::kNumber:
+      return value.text;
+    case JsonValue::Kind::kString:
+      return quoted(value.text);
+    case JsonValue::Kind::kArray:
+      for (const JsonValue& item : value.items) text += (text.empty() ? "" : ", ") + to_text(item);
+      return "[" + text + "]";
+    case JsonValue::Kind::kObject:
+      for (const auto& member : value.members) {
+        text += (text.empty() ? "" : ", ") + quoted(member.first) + ": " + to_text(member.second);
+      }
+      return "{" + text + "}";
+  }
+  return text;
+}
+
+std::string refusal_of(const std::string& text) {
+  return error_of([&] { efiqa::parse_contract(text, "m.onnx.json"); });
+}
+
+constexpr const char* kPrefix = "contract_invalid: m.onnx.json: ";
+constexpr const char* kFix = "; export the model again with efiqa export";
+
+// Breaks each field of `value`, a part of `root`, in every way, and puts it right again.
+int break_each_field(JsonValue& root, JsonValue& value, const std::string& path) {
+  int broken = 0;
+  if (value.kind == JsonValue::Kind::kArray) {
+    for (std::size_t i = 0; i < value.items.size(); ++i) {
+      const JsonValue whole = value.items[i];
+      value.items[i] = JsonValue();
+      const std::string message = refusal_of(to_text(root));
+      CHECK(message == kPrefix + path + "[" + std::to_string(i) + "] is null, expected a number" +
+                           (path == "input.std" ? " > 0" : " from -1000 to 1000") + kFix);
+      value.items[i] = whole;
+      ++broken;
+    }
+    return broken;
+  }
+  for (std::size_t i = 0; i < value.members.size(); ++i) {
+    const auto whole = value.members[i];
+    const std::string field = (path.empty() ? "" : path + ".") + whole.first;
+
+    value.members.erase(value.members.begin() + static_cast<std::ptrdiff_t>(i));
+    // The set of operating points is free, but the default one must be there.
+    CHECK(refusal_of(to_text(root)) == (field == "operating_points.lenient" ? "no error"
+                                        : field == "operating_points.screening"
+                                            ? kPrefix +
+                                                  std::string("default_operating_point is "
+                                                              "\"screening\", expected one "
+                                                              "of: lenient") +
+                                                  kFix
+                                            : kPrefix + field + " is missing" + kFix));
+    value.members.insert(value.members.begin() + static_cast<std::ptrdiff_t>(i), whole);
+
+    value.members[i].second = JsonValue();
+    CHECK(refusal_of(to_text(root)).rfind(kPrefix + field + " is null, expected ", 0) == 0);
+    value.members[i] = whole;
+
+    value.members[i].first = "typo_" + whole.first;
+    const std::string typo = refusal_of(to_text(root));
+    CHECK(typo.rfind("contract_invalid", 0) == 0 || path == "operating_points");
+    value.members[i] = whole;
+
+    value.members.emplace_back("extra", JsonValue());
+    const std::string extra = (path.empty() ? "" : path + ".") + "extra";
+    CHECK(refusal_of(to_text(root)) ==
+          (path == "operating_points"
+               ? kPrefix + extra + " is null, expected an object" + kFix
+               : kPrefix + extra + " is not a field of contract version 1" + kFix));
+    value.members.pop_back();
+
+    ++broken;
+    broken += break_each_field(root, value.members[i].second, field);
+  }
+  return broken;
+}
+
+struct Refusal {
+  const char* from;
+  const char* to;
+  const char* message;  // between origin and fix
+};
+
+}  // namespace
+
+TEST(contract_of_tiny_model_is_read) {
+  const Contract contract = efiqa_test::tiny_contract();
+  CHECK(contract.id == "tiny-v1");
+  CHECK(contract.model_file == "tiny.onnx");
+  CHECK(contract.model_sha256.size() == 64);
+  CHECK(!contract.trained);
+  CHECK(contract.input_name == "image");
+  CHECK(contract.preprocess.width_px == 64);
+  CHECK(contract.preprocess.height_px == 64);
+  CHECK(contract.preprocess.filter == efiqa::ResizeFilter::kTriangle);
+  CHECK(contract.preprocess.blank_outside);
+  CHECK(contract.preprocess.mean[2] == 0.5f);
+  CHECK(contract.preprocess.std[0] == 0.5f);
+  CHECK(contract.output_name == "logits");
+  CHECK(contract.grid_width == 8);
+  CHECK(contract.grid_height == 8);
+  CHECK(contract.calibration_scale == 1.0f);
+  CHECK(contract.calibration_offset == 0.0f);
+  CHECK(contract.region_threshold == 0.5f);
+  CHECK(contract.operating_points.size() == 2);
+  CHECK(contract.default_operating_point == "screening");
+  CHECK(contract.backbone == "none");
+  CHECK(contract.training_data == "none: for tests only");
+}
+
+TEST(contract_alternatives_are_read) {
+  std::string text = replaced(tiny_contract_text(), "\"triangle\"", "\"box\"");
+  text = replaced(text, "\"black\"", "\"frame\"");
+  text = replaced(text, "\"trained\": false", "\"trained\": true");
+  const Contract contract = efiqa::parse_contract(text, "m.onnx.json");
+  CHECK(contract.preprocess.filter == efiqa::ResizeFilter::kBox);
+  CHECK(!contract.preprocess.blank_outside);
+  CHECK(contract.trained);
+}
+
+TEST(contract_with_any_field_removed_or_garbled_is_refused) {
+  JsonValue root = efiqa::parse_json(tiny_contract_text(), "tiny");
+  const int broken = break_each_field(root, root, "");
+  CHECK_EQ(std::to_string(broken),
+           std::string("51"));  // fields and items of version 1: none was skipped
+  CHECK(refusal_of(to_text(root)) == "no error");
+}
+
+TEST(contract_value_outside_its_rule_is_refused_with_value_rule_and_fix) {
+  const Refusal refusals[] = {
+      {"\"tiny-v1\"", "\"Tiny v1\"",
+       "id is \"Tiny v1\", expected 1 to 64 characters of a-z, 0-9, _ and -"},
+      {"\"tiny-v1\"", "\"\"", "id is \"\", expected 1 to 64 characters of a-z, 0-9, _ and -"},
+      {"\"tiny.onnx\"", "\"a/tiny.onnx\"",
+       "model.file is \"a/tiny.onnx\", expected a bare file name without a folder"},
+      {"\"tiny.onnx\"", "\"..\"",
+       "model.file is \"..\", expected a bare file name without a folder"},
+      {"\"tiny.onnx\"", "\"a\\\\b\"",
+       "model.file is \"a\\b\", expected a bare file name without a folder"},
+      {"\"tiny.onnx\"", "\"a\\u0000b\"",
+       "model.file is \"a\\u0000b\", expected a text without control characters"},
+      {"\"tiny.onnx\"", "\"\"", "model.file is \"\", expected a text of 1 to 255 bytes"},
+      {"\"format\": \"onnx\"", "\"format\": \"plan\"",
+       "model.format is \"plan\", expected \"onnx\""},
+      {"\"trained\": false", "\"trained\": 0", "model.trained is 0, expected true or false"},
+      {"\"width_px\": 64", "\"width_px\": 31",
+       "input.width_px is 31, expected a whole number from 32 to 2048"},
+      {"\"width_px\": 64", "\"width_px\": 64.5",
+       "input.width_px is 64.5, expected a whole number from 32 to 2048"},
+      {"\"height_px\": 64", "\"height_px\": 2049",
+       "input.height_px is 2049, expected a whole number from 32 to 2048"},
+      {"\"height_px\": 64", "\"height_px\": \"64\"",
+       "input.height_px is \"64\", expected a whole number from 32 to 2048"},
+      {"\"NCHW\"", "\"NHWC\"", "input.layout is \"NHWC\", expected \"NCHW\""},
+      {"\"RGB\"", "\"BGR\"", "input.color_order is \"BGR\", expected \"RGB\""},
+      {"\"field_of_view_square\"", "\"center\"",
+       "input.crop is \"center\", expected \"field_of_view_square\""},
+      {"\"triangle\"", "\"lanczos\"",
+       "input.resize_filter is \"lanczos\", expected one of: box, triangle"},
+      {"\"black\"", "\"white\"", "input.outside is \"white\", expected one of: black, frame"},
+      {"\"probability_anatomy_not_visible\"", "\"quality\"",
+       "output.meaning is \"quality\", expected \"probability_anatomy_not_visible\""},
+      {"\"sigmoid\"", "\"none\"", "output.activation is \"none\", expected \"sigmoid\""},
+      {"\"width\": 8", "\"width\": 0", "output.width is 0, expected a whole number from 1 to 128"},
+      {"\"height\": 8", "\"height\": 129",
+       "output.height is 129, expected a whole number from 1 to 128"},
+      {"\"scale\": 1.0", "\"scale\": 0.0",
+       "output.calibration.scale is 0.0, expected a number > 0"},
+      {"\"scale\": 1.0", "\"scale\": -1", "output.calibration.scale is -1, expected a number > 0"},
+      {"\"scale\": 1.0", "\"scale\": 1e-60",
+       "output.calibration.scale is 1e-60, expected a number > 0"},
+      {"\"offset\": 0.0", "\"offset\": 1e9",
+       "output.calibration.offset is 1e9, expected a number from -1000 to 1000"},
+      {"\"region_threshold\": 0.5", "\"region_threshold\": 0",
+       "map.region_threshold is 0, expected a number > 0 and < 1"},
+      {"\"region_threshold\": 0.5", "\"region_threshold\": 1",
+       "map.region_threshold is 1, expected a number > 0 and < 1"},
+      {"\"region_threshold\": 0.5", "\"region_threshold\": 0.99999999999",
+       "map.region_threshold is 0.99999999999, expected a number > 0 and < 1"},
+      {"\"good_min_score\": 0.85", "\"good_min_score\": 1.01",
+       "operating_points.screening.good_min_score is 1.01, expected a number from 0 to 1"},
+      {"\"usable_min_score\": 0.6", "\"usable_min_score\": 0.86",
+       "operating_points.screening.usable_min_score is 0.86, expected a number from 0 to "
+       "good_min_score, which is 0.85"},
+      {"\"usable_min_score\": 0.6", "\"usable_min_score\": -0.1",
+       "operating_points.screening.usable_min_score is -0.1, expected a number from 0 to "
+       "good_min_score, which is 0.85"},
+      {"\"lenient\"", "\"Lenient\"",
+       "the name of operating_points.Lenient has 7 bytes, expected 1 to 64 characters of a-z, "
+       "0-9, _ and -"},
+      {"\"default_operating_point\": \"screening\"", "\"default_operating_point\": \"strict\"",
+       "default_operating_point is \"strict\", expected one of: screening, lenient"},
+      {"\"none: for tests only\"", "\"\"",
+       "provenance.training_data is \"\", expected a text of 1 to 4096 bytes"},
+  };
+  for (const Refusal& refusal : refusals) {
+    const std::string message =
+        refusal_of(replaced(tiny_contract_text(), refusal.from, refusal.to));
+    const std::string expected = kPrefix + std::string(refusal.message) + kFix;
+    CHECK_EQ(message, expected);
+  }
+}
+
+TEST(contract_channel_values_are_checked_one_by_one) {
+  JsonValue root = efiqa::parse_json(tiny_contract_text(), "tiny");
+  JsonValue* std_values = nullptr;
+  for (auto& member : root.members) {
+    if (member.first != "input") continue;
+    for (auto& field : member.second.members) {
+      if (field.first == "std") std_values = &field.second;
+    }
+  }
+  std_values->items[1] = efiqa::parse_json("0", "item");
+  CHECK_EQ(refusal_of(to_text(root)),
+           kPrefix + std::string("input.std[1] is 0, expected a number > 0") + kFix);
+  std_values->items.pop_back();
+  CHECK_EQ(refusal_of(to_text(root)),
+           kPrefix + std::string("input.std is an array, expected an array of 3 numbers") + kFix);
+}
+
+TEST(contract_sha256_must_be_64_lower_case_digits) {
+  const std::string hash = efiqa_test::tiny_contract().model_sha256;
+  for (const std::string& wrong :
+       {hash.substr(1), hash + "0", "G" + hash.substr(1), "A" + hash.substr(1), std::string()}) {
+    const std::string message = refusal_of(replaced(tiny_contract_text(), hash, wrong));
+    CHECK(message.rfind(kPrefix + std::string("model.sha256 is \""), 0) == 0);
+    CHECK(message.find("expected 64 lower-case hexadecimal digits") != std::string::npos);
+  }
+}
+
+TEST(contract_of_another_version_names_both_and_the_fix) {
+  const std::string text =
+      replaced(tiny_contract_text(), "\"contract_version\": 1", "\"contract_version\": 2");
+  CHECK_EQ(refusal_of(text), std::string(kPrefix) +
+                                 "contract_version is 2, this efiqa reads version 1; install an "
+                                 "efiqa that reads version 2, or export the model again with this "
+                                 "version's efiqa export");
+  CHECK_EQ(refusal_of("{\"contract_version\": 7}").substr(0, std::string(kPrefix).size() + 21),
+           std::string(kPrefix) + "contract_version is 7");
+}
+
+TEST(contract_that_is_no_object_or_no_json_is_refused) {
+  CHECK_EQ(refusal_of("[]"),
+           kPrefix + std::string("the text is an array, expected an object") + kFix);
+  CHECK_EQ(refusal_of(""),
+           kPrefix + std::string("line 1, column 1: expected a value (end of text)"));
+  const std::string text = tiny_contract_text();
+  for (std::size_t length = 0; length + 2 < text.size(); ++length) {  // the last two are "}\n"
+    CHECK(refusal_of(text.substr(0, length)).rfind("contract_invalid: ", 0) == 0);
+  }
+}
+
+TEST(contract_without_operating_points_is_refused) {
+  JsonValue root = efiqa::parse_json(tiny_contract_text(), "tiny");
+  for (auto& member : root.members) {
+    if (member.first == "operating_points") member.second.members.clear();
+  }
+  CHECK_EQ(refusal_of(to_text(root)),
+           kPrefix +
+               std::string("operating_points is an object, expected an object of 1 to 16 named "
+                           "operating points") +
+               kFix);
+}
+
+TEST(contract_operating_point_is_found_by_name_or_refused_with_the_list) {
+  const Contract contract = efiqa_test::tiny_contract();
+  CHECK(contract.operating_point("").name == "screening");
+  CHECK(contract.operating_point("lenient").good_min_score == 0.8f);
+  CHECK_EQ(error_of([&] { contract.operating_point("strict"); }),
+           std::string("invalid_argument: operating_point is \"strict\", expected one of: "
+                       "screening, lenient"));
+}
+
+TEST(contract_path_is_beside_the_model) {
+  CHECK(efiqa::contract_path("a/model.onnx") == "a/model.onnx.json");
+}
