@@ -1,8 +1,11 @@
 #include "circle_fit.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
+
+#include "pixel_ops.h"
 
 namespace efiqa {
 namespace {
@@ -35,12 +38,32 @@ bool circle_through(const Point& a, const Point& b, const Point& c, Circle* circ
   return true;
 }
 
+// The points that trials are judged by, laid out for vector loops.
+struct TestPoints {
+  std::array<float, kTested> x, y;
+};
+
+struct Votes {
+  int near = 0, outside = 0;
+};
+
+EFIQA_CLONES void count_votes(const float* __restrict xs, const float* __restrict ys, int count,
+                              float x, float y, float inner, float outer, Votes* votes) {
+  int near = 0, outside = 0;
+  for (int i = 0; i < count; ++i) {
+    const float dx = xs[i] - x, dy = ys[i] - y, d2 = dx * dx + dy * dy;
+    near += d2 >= inner ? 1 : 0;
+    outside += d2 > outer ? 1 : 0;
+  }
+  *votes = {near - outside, outside};
+}
+
+}  // namespace
+
 bool admissible(const Circle& c, const CircleLimits& limits) {
   return c.radius >= limits.min_radius && c.radius <= limits.max_radius && c.x >= limits.left &&
          c.x <= limits.right && c.y >= limits.top && c.y <= limits.bottom;
 }
-
-}  // namespace
 
 bool find_circle(const Point* points, std::size_t count, double tolerance,
                  const CircleLimits& limits, Circle* circle) {
@@ -48,6 +71,11 @@ bool find_circle(const Point* points, std::size_t count, double tolerance,
   Random random;
   int best = 0;
   const std::size_t tested = std::min(count, kTested);
+  TestPoints test;
+  for (std::size_t i = 0; i < tested; ++i) {
+    test.x[i] = static_cast<float>(points[i * count / tested].x);
+    test.y[i] = static_cast<float>(points[i * count / tested].y);
+  }
   for (int trial = 0; trial < kTrials; ++trial) {
     Circle c;
     if (!circle_through(points[random.below(count)], points[random.below(count)],
@@ -55,17 +83,13 @@ bool find_circle(const Point* points, std::size_t count, double tolerance,
         !admissible(c, limits)) {
       continue;
     }
-    int score = 0, inliers = 0;
-    const double inner = (c.radius - tolerance) * (c.radius - tolerance);
-    const double outer = (c.radius + tolerance) * (c.radius + tolerance);
-    for (std::size_t i = 0; i < tested; ++i) {
-      const Point& p = points[i * count / tested];
-      const double dx = p.x - c.x, dy = p.y - c.y, d2 = dx * dx + dy * dy;
-      const int in = d2 >= inner && d2 <= outer;
-      inliers += in;
-      score += in - (d2 > outer);
-    }
-    if (inliers >= kMinInliers && score > best) {
+    const double inner = std::max(0.0, c.radius - tolerance), outer = c.radius + tolerance;
+    Votes votes;
+    count_votes(test.x.data(), test.y.data(), static_cast<int>(tested), static_cast<float>(c.x),
+                static_cast<float>(c.y), static_cast<float>(inner * inner),
+                static_cast<float>(outer * outer), &votes);
+    const int score = votes.near - votes.outside;
+    if (votes.near >= kMinInliers && score > best) {
       best = score;
       *circle = c;
     }

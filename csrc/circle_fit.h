@@ -20,6 +20,8 @@ struct CircleLimits {
   double left = 0, top = 0, right = 0, bottom = 0;  // of the centre
 };
 
+bool admissible(const Circle& circle, const CircleLimits& limits);
+
 // The circle that passes within `tolerance` of the most points, where points that lie farther out
 // than that count against it (shadows and lids lie inside the rim, hardly anything outside).
 // Deterministic. False when no admissible circle has at least 8 points.

@@ -11,252 +11,132 @@
 #include "fov_geometry.h"
 #include "fov_image.h"
 #include "fov_mask.h"
+#include "fov_rim.h"
 
 namespace efiqa {
 namespace {
 
 constexpr double kPi = 3.14159265358979323846;
-constexpr int kAngles = 256;
 
-// Below this many grey levels between field and border even an 8-bit frame without noise shows
-// nothing: JPEG and sensor noise reach one to two.
+// Below this many grey levels between field and border even an 8-bit frame shows nothing: JPEG and
+// sensor noise reach one to two.
 constexpr float kMinContrast = 3.0f;
-// Thresholds, as a share of the contrast between the border and the bright parts of the field. Low
+constexpr int kMinRange = 3;
+// Thresholds, as shares of the contrast between the border and the bright parts of the field. Low
 // ones keep dark rims, high ones get rid of stray light around the field.
 constexpr std::array<float, 5> kThresholdShares = {0.04f, 0.08f, 0.14f, 0.22f, 0.35f};
+// Once this share of the rim that the frame shows is a step, no other threshold does better.
+constexpr double kClearRim = 0.97;
+// Least visible rim: 22 degrees in all, as in crops that leave only the corners dark.
+constexpr int kMinSteps = kRimAngles / 16;
+// When less of the rim than this is a step, it must also be much darker outside: in 483 crops with
+// little rim the outer level was at most a third of the inner one, at a frame-filling retina's
+// vignetting at least three quarters.
+constexpr int kFewSteps = kRimAngles / 4;
+constexpr float kMaxOuterShare = 0.5f;
+// Level of a cut's edge between the border and the dimmer quarter of the rim.
+constexpr float kCutShare = 0.3f;
 
-struct Levels {
-  float border = 0;  // darkest corner
-  float noise = 0;   // spread of that corner
-  float field = 0;   // bright parts of the frame
-};
-
-float nth(std::vector<float>& values, double share) {
-  const auto n = static_cast<std::ptrdiff_t>(share * static_cast<double>(values.size() - 1));
-  std::nth_element(values.begin(), values.begin() + n, values.end());
-  return values[static_cast<std::size_t>(n)];
+CircleLimits circle_limits(double width, double height) {
+  CircleLimits limits;
+  limits.min_radius = 0.15 * std::min(width, height);
+  limits.max_radius = 0.75 * std::hypot(width, height);
+  // The centre may lie a little outside: an eye that has moved away still shows a part.
+  limits.left = -0.1 * width;
+  limits.right = 1.1 * width;
+  limits.top = -0.1 * height;
+  limits.bottom = 1.1 * height;
+  return limits;
 }
 
-// A disc that does not cover the frame leaves at least one corner free, so the border's level is
-// that of the darkest corner. Medians, so that a stamp in a corner does not matter.
-Levels estimate_levels(const Plane& plane, std::vector<float>& buffer) {
-  Levels levels;
-  const int legs = std::max(3, static_cast<int>(0.035 * std::min(plane.width, plane.height)));
-  levels.border = 1e9f;
-  for (int corner = 0; corner < 4; ++corner) {
-    buffer.clear();
-    for (int j = 0; j < legs; ++j) {
-      for (int i = 0; i + j < legs; ++i) {
-        const int x = corner % 2 == 0 ? i : plane.width - 1 - i;
-        const int y = corner / 2 == 0 ? j : plane.height - 1 - j;
-        buffer.push_back(plane.row(y)[x]);
-      }
+bool acceptable(const RimSupport& support) {
+  return support.steps >= kMinSteps && support.steps > 2 * support.violations &&
+         (support.steps >= kFewSteps || support.outer <= kMaxOuterShare * support.inner);
+}
+
+// Lowest level that more than `share` of the counted pixels do not exceed.
+int level_at(const LevelHistogram& histogram, double share) {
+  int level = 0;
+  for (double below = histogram.counts[0]; level < 255 && below <= share * histogram.total;) {
+    below += histogram.counts[++level];
+  }
+  return level;
+}
+
+// A frame without a dark border: is it a picture at all, and not a blank or a sheet of paper?
+// Judged by the channel that varies most, as others may be saturated.
+bool looks_like_picture(const FrameView& frame) {
+  std::array<LevelHistogram, 3> channels;
+  sample_histograms(frame, channels.data());
+  const LevelHistogram* widest = nullptr;
+  int low = 0, high = -1;
+  for (const LevelHistogram& channel : channels) {
+    const int from = level_at(channel, 0.02), to = level_at(channel, 0.98);
+    if (to - from <= high - low) continue;
+    low = from;
+    high = to;
+    widest = &channel;
+  }
+  // A retina that fills the frame shades by more than 1/16 of its level; a flat sheet does not.
+  if (widest == nullptr || high - low < std::max(kMinRange, high / 16)) return false;
+  // Paper: nearly half of the pixels share one level, and there is none much brighter.
+  const int spread = 1 + high / 64;
+  int most = 0, mode = 0;
+  for (int i = 0; i < 256; ++i) {
+    int sum = 0;
+    for (int j = std::max(0, i - spread); j <= std::min(255, i + spread); ++j) {
+      sum += widest->counts[j];
     }
-    const float median = nth(buffer, 0.5);
-    if (median >= levels.border) continue;
-    levels.border = median;
-    for (float& value : buffer) value = std::abs(value - median);
-    levels.noise = 1.4826f * nth(buffer, 0.5);  // standard deviation of a normal distribution
+    if (sum > most) {
+      most = sum;
+      mode = i;
+    }
   }
-  buffer.clear();
-  for (int y = 0; y < plane.height; y += 2) {
-    for (int x = 0; x < plane.width; x += 2) buffer.push_back(plane.row(y)[x]);
-  }
-  levels.field = nth(buffer, 0.95);
-  return levels;
+  return most < 0.45 * widest->total || mode + 2 * spread < high;
 }
-
-struct Direction {
-  double x, y;
-};
-
-// How well the image supports a circle as the field's rim, in angles out of kAngles.
-struct RimSupport {
-  int steps = 0;       // bright inside, dark outside
-  int violations = 0;  // bright on both sides, within the frame
-  int score() const { return steps - violations; }
-};
 
 }  // namespace
 
 struct FovFinder::Scratch {
   SmallImages images;
   Component component;
+  Rim rim;
   std::vector<float> buffer;
-  std::vector<Point> rim;
-  std::array<Direction, kAngles> directions;
 
-  Scratch() {
-    for (int i = 0; i < kAngles; ++i) {
-      const double angle = 2 * kPi * (i + 0.5) / kAngles;
-      directions[i] = {std::cos(angle), std::sin(angle)};
-    }
-  }
-
-  RimSupport rim_support(const Plane& plane, const Circle& c, const Levels& levels) const;
-  void refine(const Plane& plane, const Levels& levels, Circle* circle);
-  void find_cuts(const Plane& plane, const Circle& circle, float threshold, FieldOfView* fov);
+  // Fills the circle and the threshold of its outline; false when nothing has a rim.
+  bool find_rim(const CircleLimits& limits, const Levels& levels, Circle* best,
+                RimSupport* best_support, float* best_threshold);
 };
 
-RimSupport FovFinder::Scratch::rim_support(const Plane& plane, const Circle& c,
-                                           const Levels& levels) const {
-  RimSupport support;
-  const double width = plane.width * plane.scale_px, height = plane.height * plane.scale_px;
-  const double gap = std::max(0.03 * c.radius, 1.5 * plane.scale_px);
-  const float least_step =
-      std::max({1.0f, 3 * levels.noise, 0.05f * (levels.field - levels.border)});
-  for (const Direction& d : directions) {
-    const double ox = c.x + d.x * (c.radius + gap), oy = c.y + d.y * (c.radius + gap);
-    if (ox < 0 || oy < 0 || ox >= width || oy >= height) continue;
-    const float outer = plane.at(ox, oy);
-    const float inner = plane.at(c.x + d.x * (c.radius - gap), c.y + d.y * (c.radius - gap));
-    if (inner - outer >= least_step && outer - levels.border < 0.6f * (inner - levels.border)) {
-      ++support.steps;
-    } else if (outer - levels.border >= least_step) {
-      ++support.violations;
+bool FovFinder::Scratch::find_rim(const CircleLimits& limits, const Levels& levels, Circle* best,
+                                  RimSupport* best_support, float* best_threshold) {
+  const Plane& plane = images.coarse;
+  const double tolerance = 1.2 * plane.scale_px;
+  float previous = -1;
+  for (const float share : kThresholdShares) {
+    const float threshold =
+        levels.border + std::max({1.5f, 4 * levels.noise, share * levels.contrast()});
+    if (threshold <= previous || threshold >= levels.field) continue;
+    previous = threshold;
+    component.find(plane, threshold);
+    if (component.area() < 0.02 * plane.width * plane.height) continue;
+    const std::vector<Point>& outline = component.outline(plane, threshold);
+    Circle circle;
+    if (!find_circle(outline.data(), outline.size(), tolerance, limits, &circle)) continue;
+    Circle refined = circle;
+    if (refine_circle(outline.data(), outline.size(), 2 * tolerance, &refined) &&
+        admissible(refined, limits)) {
+      circle = refined;
     }
+    const RimSupport support = rim.support(plane, circle, levels);
+    if (support.score() <= best_support->score()) continue;
+    *best = circle;
+    *best_support = support;
+    *best_threshold = threshold;
+    if (support.steps >= kMinSteps && support.steps >= kClearRim * support.in_frame) break;
   }
-  return support;
+  return acceptable(*best_support);
 }
-
-// Moves the circle onto the steepest part of the rim, seen along rays from its centre.
-void FovFinder::Scratch::refine(const Plane& plane, const Levels& levels, Circle* circle) {
-  const double width = plane.width * plane.scale_px, height = plane.height * plane.scale_px;
-  const float least_step =
-      std::max({1.0f, 3 * levels.noise, 0.04f * (levels.field - levels.border)});
-  for (const double reach_share : {0.06, 0.03}) {
-    const double step = 0.5 * plane.scale_px;
-    const double reach = std::max(reach_share * circle->radius, 3.0 * plane.scale_px);
-    const int samples = std::min(2 * static_cast<int>(reach / step) + 1, 256);
-    std::array<float, 256> profile;
-    rim.clear();
-    for (const Direction& d : directions) {
-      int seen = 0;
-      for (; seen < samples; ++seen) {
-        const double r = circle->radius - reach + seen * step;
-        const double x = circle->x + d.x * r, y = circle->y + d.y * r;
-        if (x < plane.scale_px || y < plane.scale_px || x > width - plane.scale_px ||
-            y > height - plane.scale_px) {
-          break;
-        }
-        profile[seen] = plane.at(x, y);
-      }
-      if (seen < 8) continue;
-      // The fall over two pixels, which is largest at the rim.
-      constexpr int kSpan = 4;
-      int best = -1;
-      float fall = least_step;
-      for (int i = 0; i + kSpan < seen; ++i) {
-        const float f = profile[i] - profile[i + kSpan];
-        if (f > fall) {
-          fall = f;
-          best = i;
-        }
-      }
-      if (best < 0) continue;
-      const float half = 0.5f * (profile[best] + profile[best + kSpan]);
-      int i = best;
-      while (i + 1 < best + kSpan && profile[i + 1] > half) ++i;
-      const float drop = profile[i] - profile[i + 1];
-      const double part = drop > 0 ? static_cast<double>((profile[i] - half) / drop) : 0.5;
-      const double r = circle->radius - reach + (i + std::clamp(part, 0.0, 1.0)) * step;
-      rim.push_back({circle->x + d.x * r, circle->y + d.y * r});
-    }
-    Circle refined = *circle;
-    if (rim.size() < 12 || !refine_circle(rim.data(), rim.size(), reach, &refined)) return;
-    const double moved = std::hypot(refined.x - circle->x, refined.y - circle->y) +
-                         std::abs(refined.radius - circle->radius);
-    if (moved > 2 * reach) return;
-    *circle = refined;
-  }
-}
-
-// Straight cuts: rows (or columns) of the circle that are dark up to a sudden end.
-void FovFinder::Scratch::find_cuts(const Plane& plane, const Circle& circle, float threshold,
-                                   FieldOfView* fov) {
-  const double scale = plane.scale_px;
-  // Share of bright pixels in one line of the circle, a little inside the rim; -1 outside it.
-  const auto filled = [&](bool rows, int line) {
-    const double across = (line + 0.5) * scale - (rows ? circle.y : circle.x);
-    const double inner = 0.97 * circle.radius;
-    if (std::abs(across) >= inner) return -1.0f;
-    const double half = std::sqrt(inner * inner - across * across);
-    const double center = rows ? circle.x : circle.y;
-    const int limit = rows ? plane.width : plane.height;
-    const int begin = std::max(0, static_cast<int>(std::ceil((center - half) / scale - 0.5)));
-    const int end = std::min(limit, static_cast<int>((center + half) / scale - 0.5) + 1);
-    if (end - begin < 3) return -1.0f;
-    int bright = 0;
-    for (int i = begin; i < end; ++i) {
-      bright += (rows ? plane.row(line)[i] : plane.row(i)[line]) > threshold;
-    }
-    return static_cast<float>(bright) / static_cast<float>(end - begin);
-  };
-  // Walks from the outside in; returns the frame coordinate of the cut, or `uncut`.
-  const auto walk = [&](bool rows, bool forward, double uncut) {
-    const int lines = rows ? plane.height : plane.width;
-    const double center = rows ? circle.y : circle.x;
-    const int middle = std::clamp(static_cast<int>(center / scale), 0, lines - 1);
-    int dark = 0;
-    for (int line = forward ? 0 : lines - 1; line != middle; line += forward ? 1 : -1) {
-      const float share = filled(rows, line);
-      if (share < 0) continue;
-      if (share < 0.5f) {
-        ++dark;
-        continue;
-      }
-      if (dark == 0) return uncut;
-      // Sudden: two lines on, nearly all is bright, and two lines back nearly nothing was.
-      const int on = std::clamp(line + (forward ? 2 : -2), 0, lines - 1);
-      const int back = std::clamp(line - (forward ? 2 : -2), 0, lines - 1);
-      const float before = filled(rows, back);
-      if (filled(rows, on) < 0.8f || before > 0.2f) return uncut;
-      return (forward ? line : line + 1) * scale;
-    }
-    return uncut;
-  };
-  const double left = std::max(static_cast<double>(fov->left_px), walk(false, true, -1e9));
-  const double right = std::min(static_cast<double>(fov->right_px), walk(false, false, 1e9));
-  const double top = std::max(static_cast<double>(fov->top_px), walk(true, true, -1e9));
-  const double bottom = std::min(static_cast<double>(fov->bottom_px), walk(true, false, 1e9));
-  fov->left_px = static_cast<float>(left);
-  fov->right_px = static_cast<float>(right);
-  fov->top_px = static_cast<float>(top);
-  fov->bottom_px = static_cast<float>(bottom);
-}
-
-namespace {
-
-// A frame without a dark border: is it a picture at all, and not a blank or a sheet of paper?
-bool looks_like_picture(const Plane& grey, std::vector<float>& buffer) {
-  buffer.clear();
-  std::array<int, 256> histogram = {};
-  for (int y = 0; y < grey.height; ++y) {
-    for (int x = 0; x < grey.width; ++x) {
-      const float value = grey.row(y)[x];
-      buffer.push_back(value);
-      ++histogram[static_cast<std::size_t>(std::clamp(value, 0.0f, 255.0f))];
-    }
-  }
-  const float low = nth(buffer, 0.05), high = nth(buffer, 0.95);
-  if (high < kMinContrast || high - low < std::max(kMinContrast, 0.06f * high)) return false;
-  // Paper: most pixels share one level, and that is the brightest there is.
-  constexpr std::size_t kSpread = 4;
-  int most = 0;
-  std::size_t mode = 0;
-  for (std::size_t i = kSpread; i + kSpread < histogram.size(); ++i) {
-    int sum = 0;
-    for (std::size_t j = i - kSpread; j <= i + kSpread; ++j) sum += histogram[j];
-    if (sum > most) {
-      most = sum;
-      mode = i;
-    }
-  }
-  const bool one_level = most > 0.45 * static_cast<double>(buffer.size());
-  return !(one_level && static_cast<float>(mode + 2 * kSpread) >= high);
-}
-
-}  // namespace
 
 FovFinder::FovFinder(ThreadPool& pool) : pool_(pool), scratch_(std::make_unique<Scratch>()) {}
 FovFinder::~FovFinder() = default;
@@ -264,74 +144,41 @@ FovFinder::~FovFinder() = default;
 FieldOfView FovFinder::find(const FrameView& frame) {
   Scratch& s = *scratch_;
   s.images.make(frame, pool_);
-  const Plane& coarse = s.images.coarse;
-  const Levels levels = estimate_levels(coarse, s.buffer);
-  const float contrast = levels.field - levels.border;
+  const Levels levels = estimate_levels(s.images.coarse, s.buffer);
   const double width = frame.width_px, height = frame.height_px;
-  const double shorter = std::min(width, height), diagonal = std::hypot(width, height);
 
   FieldOfView fov;
-  Circle best;
-  RimSupport best_support;
-  float best_threshold = 0;
-  if (contrast >= kMinContrast) {
-    CircleLimits limits;
-    limits.min_radius = 0.15 * shorter;
-    limits.max_radius = 0.75 * diagonal;
-    limits.left = -0.1 * width;
-    limits.right = 1.1 * width;
-    limits.top = -0.1 * height;
-    limits.bottom = 1.1 * height;
-    float previous = -1;
-    for (const float share : kThresholdShares) {
-      const float threshold = levels.border + std::max({1.5f, 4 * levels.noise, share * contrast});
-      if (threshold <= previous || threshold >= levels.field) continue;
-      previous = threshold;
-      s.component.find(coarse, threshold);
-      if (s.component.area() < 0.02 * coarse.width * coarse.height) continue;
-      const std::vector<Point>& outline = s.component.outline(coarse, threshold);
-      Circle circle;
-      const double tolerance = 1.2 * coarse.scale_px;
-      if (!find_circle(outline.data(), outline.size(), tolerance, limits, &circle)) continue;
-      refine_circle(outline.data(), outline.size(), 2 * tolerance, &circle);
-      const RimSupport support = s.rim_support(coarse, circle, levels);
-      if (support.score() > best_support.score()) {
-        best = circle;
-        best_support = support;
-        best_threshold = threshold;
-      }
-    }
-  }
-
-  if (best_support.steps >= kAngles / 16 && best_support.steps > 2 * best_support.violations) {
-    s.refine(s.images.fine, levels, &best);
+  Circle circle;
+  Box box{0, 0, width, height};
+  RimSupport support;
+  float threshold = 0;
+  if (levels.contrast() >= kMinContrast &&
+      s.find_rim(circle_limits(width, height), levels, &circle, &support, &threshold)) {
     fov.shape = FovShape::kCircle;
-    fov.center_x_px = static_cast<float>(best.x);
-    fov.center_y_px = static_cast<float>(best.y);
-    fov.radius_px = static_cast<float>(best.radius);
-    fov.left_px = static_cast<float>(std::max(0.0, best.x - best.radius));
-    fov.top_px = static_cast<float>(std::max(0.0, best.y - best.radius));
-    fov.right_px = static_cast<float>(std::min(width, best.x + best.radius));
-    fov.bottom_px = static_cast<float>(std::min(height, best.y + best.radius));
-    s.find_cuts(s.images.fine, best, best_threshold, &fov);
-  } else if (looks_like_picture(s.images.grey, s.buffer)) {
+    s.rim.refine(s.images.fine, levels, &circle);
+    box = {std::max(0.0, circle.x - circle.radius), std::max(0.0, circle.y - circle.radius),
+           std::min(width, circle.x + circle.radius), std::min(height, circle.y + circle.radius)};
+    const float edge = support.outer + kCutShare * (support.inner - support.outer);
+    find_cuts(s.images.fine, circle, edge, &box);
+  } else if (looks_like_picture(frame)) {
     fov.shape = FovShape::kRectangle;
-    fov.center_x_px = static_cast<float>(width / 2);
-    fov.center_y_px = static_cast<float>(height / 2);
-    fov.radius_px = static_cast<float>(diagonal / 2);
-    fov.right_px = static_cast<float>(width);
-    fov.bottom_px = static_cast<float>(height);
+    circle = {width / 2, height / 2, std::hypot(width, height) / 2};
   } else {
     return fov;
   }
-  const double radius = static_cast<double>(fov.radius_px);
+  fov.center_x_px = static_cast<float>(circle.x);
+  fov.center_y_px = static_cast<float>(circle.y);
+  fov.radius_px = static_cast<float>(circle.radius);
+  fov.left_px = static_cast<float>(box.left);
+  fov.top_px = static_cast<float>(box.top);
+  fov.right_px = static_cast<float>(box.right);
+  fov.bottom_px = static_cast<float>(box.bottom);
   const double area =
-      circle_box_area(static_cast<double>(fov.center_x_px), static_cast<double>(fov.center_y_px),
-                      radius, static_cast<double>(fov.left_px), static_cast<double>(fov.top_px),
-                      static_cast<double>(fov.right_px), static_cast<double>(fov.bottom_px));
+      circle_box_area(circle.x, circle.y, circle.radius, box.left, box.top, box.right, box.bottom);
   fov.visible_area_px = static_cast<float>(area);
   if (fov.shape == FovShape::kCircle) {
-    fov.cut_fraction = static_cast<float>(std::max(0.0, 1 - area / (kPi * radius * radius)));
+    fov.cut_fraction =
+        static_cast<float>(std::max(0.0, 1 - area / (kPi * circle.radius * circle.radius)));
   }
   return fov;
 }

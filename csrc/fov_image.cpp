@@ -1,7 +1,6 @@
 #include "fov_image.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "pixel_ops.h"
 
@@ -11,14 +10,65 @@ namespace {
 // Longest side of the fine image: one pixel is 0.4 % of the radius of a field that fills it, and
 // edges are found to a fraction of a pixel.
 constexpr int kFineSidePx = 512;
-static_assert(255 * ((kMaxSidePx + kFineSidePx - 1) / kFineSidePx) *
-                      ((kMaxSidePx + kFineSidePx - 1) / kFineSidePx) <=
-                  65535,
-              "the sum of a block must fit 16 bits");
+constexpr int kMaxScale = (kMaxSidePx + kFineSidePx - 1) / kFineSidePx;
+static_assert(255 * kMaxScale * kMaxScale <= 65535, "the sum of a block must fit 16 bits");
 
-EFIQA_CLONES void add_row(const std::uint8_t* __restrict row, int length,
+// sums[i] = (accumulate ? sums[i] : 0) + the bytes of two rows.
+EFIQA_CLONES void add_rows2(const std::uint8_t* __restrict row0,
+                            const std::uint8_t* __restrict row1, int length, bool accumulate,
+                            std::uint16_t* __restrict sums) {
+  if (accumulate) {
+    for (int i = 0; i < length; ++i) {
+      sums[i] = static_cast<std::uint16_t>(sums[i] + row0[i] + row1[i]);
+    }
+  } else {
+    for (int i = 0; i < length; ++i) sums[i] = static_cast<std::uint16_t>(row0[i] + row1[i]);
+  }
+}
+
+EFIQA_CLONES void add_row(const std::uint8_t* __restrict row, int length, bool accumulate,
                           std::uint16_t* __restrict sums) {
-  for (int i = 0; i < length; ++i) sums[i] = static_cast<std::uint16_t>(sums[i] + row[i]);
+  if (accumulate) {
+    for (int i = 0; i < length; ++i) sums[i] = static_cast<std::uint16_t>(sums[i] + row[i]);
+  } else {
+    for (int i = 0; i < length; ++i) sums[i] = row[i];
+  }
+}
+
+// out[i] = sum of `count` values of `in`, `step` apart, from i on: at every channel of every pixel,
+// although only each count-th pixel is used. Contiguous sums are faster than a strided choice.
+EFIQA_CLONES void sum_neighbours(const std::uint16_t* __restrict in, int length, int step,
+                                 int count, std::uint16_t* __restrict out) {
+  const std::uint16_t* second = in + (count > 1 ? step : 0);
+  if (count > 1) {
+    for (int i = 0; i < length; ++i) out[i] = static_cast<std::uint16_t>(in[i] + second[i]);
+  } else {
+    for (int i = 0; i < length; ++i) out[i] = in[i];
+  }
+  for (int k = 2; k < count; ++k) {
+    const std::uint16_t* other = in + k * step;
+    for (int i = 0; i < length; ++i) out[i] = static_cast<std::uint16_t>(out[i] + other[i]);
+  }
+}
+
+// values[x] = the largest of `channels` neighbouring sums, one block each `step`.
+void pick_brightest(const std::uint16_t* sums, int width, int step, int channels, float to_level,
+                    float* values) {
+  if (channels == 1) {
+    for (int x = 0; x < width; ++x) values[x] = static_cast<float>(sums[x * step]) * to_level;
+    return;
+  }
+  for (int x = 0; x < width; ++x) {
+    const std::uint16_t* s = sums + x * step;
+    values[x] = static_cast<float>(std::max(std::max(s[0], s[1]), s[2])) * to_level;
+  }
+}
+
+EFIQA_CLONES void halve_rows(const float* __restrict top, const float* __restrict bottom, int width,
+                             float* __restrict out) {
+  for (int x = 0; x < width; ++x) {
+    out[x] = ((top[2 * x] + top[2 * x + 1]) + (bottom[2 * x] + bottom[2 * x + 1])) * 0.25f;
+  }
 }
 
 }  // namespace
@@ -32,81 +82,83 @@ void Plane::resize(int new_width, int new_height, int new_scale_px) {
 }
 
 float Plane::at(double x_px, double y_px) const {
-  const double x = std::clamp(x_px / scale_px - 0.5, 0.0, static_cast<double>(width - 1));
-  const double y = std::clamp(y_px / scale_px - 0.5, 0.0, static_cast<double>(height - 1));
+  const float scale = 1.0f / static_cast<float>(scale_px);
+  const float x =
+      std::clamp(static_cast<float>(x_px) * scale - 0.5f, 0.0f, static_cast<float>(width - 1));
+  const float y =
+      std::clamp(static_cast<float>(y_px) * scale - 0.5f, 0.0f, static_cast<float>(height - 1));
   const int x0 = std::min(static_cast<int>(x), width - 2);
   const int y0 = std::min(static_cast<int>(y), height - 2);
-  const float fx = static_cast<float>(x - x0), fy = static_cast<float>(y - y0);
+  const float fx = x - static_cast<float>(x0), fy = y - static_cast<float>(y0);
   const float* top = row(y0) + x0;
   const float* bottom = top + width;
-  return (top[0] + (top[1] - top[0]) * fx) * (1 - fy) +
-         (bottom[0] + (bottom[1] - bottom[0]) * fx) * fy;
+  const float upper = top[0] + (top[1] - top[0]) * fx;
+  const float lower = bottom[0] + (bottom[1] - bottom[0]) * fx;
+  return upper + (lower - upper) * fy;
 }
 
 void SmallImages::make(const FrameView& frame, ThreadPool& pool) {
   const int longest = std::max(frame.width_px, frame.height_px);
   const int scale = (longest + kFineSidePx - 1) / kFineSidePx;
   const int bytes = bytes_per_pixel(frame.format);
-  const int colours = bytes == 1 ? 1 : 3;
   fine.resize(frame.width_px / scale, frame.height_px / scale, scale);
-  fine_grey_.resize(fine.width, fine.height, scale);
-  const int length = frame.width_px * bytes;
+  const int used = fine.width * scale * bytes;    // bytes of a row that are looked at
+  const int summed = used - (scale - 1) * bytes;  // starts of horizontal sums
   const int bands = std::min(fine.height, pool.threads() == 1 ? 1 : pool.threads() * 4);
-  const std::size_t band_size = static_cast<std::size_t>(length);
-  if (column_sums_.size() < band_size * static_cast<std::size_t>(bands)) {
-    column_sums_.resize(band_size * static_cast<std::size_t>(bands));
+  const std::size_t row_size = static_cast<std::size_t>(used);
+  if (sums_.size() < 2 * row_size * static_cast<std::size_t>(bands)) {
+    sums_.resize(2 * row_size * static_cast<std::size_t>(bands));
   }
   const float to_level = 1.0f / static_cast<float>(scale * scale);
-  const float to_grey = to_level / static_cast<float>(colours);
+  // A frame whose fine image is small already is not halved.
+  const int factor = std::max(fine.width, fine.height) > kFineSidePx / 2 ? 2 : 1;
+  coarse.resize(fine.width / factor, fine.height / factor, scale * factor);
 
   pool.for_ranges(bands, 1, [&](int first_band, int last_band) {
     for (int band = first_band; band < last_band; ++band) {
-      std::uint16_t* sums = column_sums_.data() + band_size * static_cast<std::size_t>(band);
+      std::uint16_t* down = sums_.data() + 2 * row_size * static_cast<std::size_t>(band);
+      std::uint16_t* across = down + row_size;
       for (int y = fine.height * band / bands; y < fine.height * (band + 1) / bands; ++y) {
-        std::fill(sums, sums + length, std::uint16_t{0});
         const std::uint8_t* source =
             frame.data + static_cast<std::ptrdiff_t>(y) * scale * frame.row_stride_bytes;
-        for (int k = 0; k < scale; ++k) add_row(source + k * frame.row_stride_bytes, length, sums);
-        float* brightest = fine.row(y);
-        float* mean = fine_grey_.row(y);
-        for (int x = 0; x < fine.width; ++x) {
-          const std::uint16_t* block = sums + x * scale * bytes;
-          int high = 0, total = 0;
-          for (int c = 0; c < colours; ++c) {
-            int sum = 0;
-            for (int k = 0; k < scale; ++k) sum += block[k * bytes + c];
-            high = std::max(high, sum);
-            total += sum;
-          }
-          brightest[x] = static_cast<float>(high) * to_level;
-          mean[x] = static_cast<float>(total) * to_grey;
+        int k = 0;
+        for (; k + 1 < scale; k += 2) {
+          const std::uint8_t* pair = source + k * frame.row_stride_bytes;
+          add_rows2(pair, pair + frame.row_stride_bytes, used, k > 0, down);
         }
+        if (k < scale) add_row(source + k * frame.row_stride_bytes, used, k > 0, down);
+        sum_neighbours(down, summed, bytes, scale, across);
+        pick_brightest(across, fine.width, scale * bytes, bytes, to_level, fine.row(y));
       }
     }
   });
-
-  // Frames whose fine image is small already are not halved.
-  const int factor = std::max(fine.width, fine.height) > kFineSidePx / 2 ? 2 : 1;
-  coarse.resize(fine.width / factor, fine.height / factor, scale * factor);
-  grey.resize(coarse.width, coarse.height, coarse.scale_px);
-  const float share = 1.0f / static_cast<float>(factor * factor);
   pool.for_ranges(coarse.height, 64, [&](int begin, int end) {
     for (int y = begin; y < end; ++y) {
-      const float* a = fine.row(y * factor);
-      const float* b = fine_grey_.row(y * factor);
-      for (int x = 0; x < coarse.width; ++x) {
-        float sum_a = 0, sum_b = 0;
-        for (int j = 0; j < factor; ++j) {
-          for (int i = 0; i < factor; ++i) {
-            sum_a += a[j * fine.width + x * factor + i];
-            sum_b += b[j * fine.width + x * factor + i];
-          }
-        }
-        coarse.row(y)[x] = sum_a * share;
-        grey.row(y)[x] = sum_b * share;
+      if (factor == 1) {
+        std::copy(fine.row(y), fine.row(y) + fine.width, coarse.row(y));
+      } else {
+        halve_rows(fine.row(2 * y), fine.row(2 * y + 1), coarse.width, coarse.row(y));
       }
     }
   });
+}
+
+void sample_histograms(const FrameView& frame, LevelHistogram* channels) {
+  constexpr int kSide = 256;  // samples along the longest side
+  const int step = std::max(1, std::max(frame.width_px, frame.height_px) / kSide);
+  const int bytes = bytes_per_pixel(frame.format);
+  const int last = bytes == 1 ? 0 : 1;
+  for (int c = 0; c < 3; ++c) channels[c] = {};
+  for (int y = step / 2; y < frame.height_px; y += step) {
+    const std::uint8_t* row = frame.data + static_cast<std::ptrdiff_t>(y) * frame.row_stride_bytes;
+    for (int x = step / 2; x < frame.width_px; x += step) {
+      const std::uint8_t* p = row + static_cast<std::ptrdiff_t>(x) * bytes;
+      for (int c = 0; c < 3; ++c) {
+        ++channels[c].counts[p[c * last]];
+        ++channels[c].total;
+      }
+    }
+  }
 }
 
 }  // namespace efiqa

@@ -1,6 +1,9 @@
 // Small copies of a frame, on which the field of view is searched.
 #pragma once
 
+#include <array>
+#include <cstddef>
+#include <cstdint>
 #include <vector>
 
 #include "frame.h"
@@ -8,7 +11,7 @@
 
 namespace efiqa {
 
-// Grey levels 0..255, not rounded. Pixel (i, j) is the mean over the square
+// Grey levels 0..255, not rounded. Pixel (i, j) stands for the square
 // [i * scale_px, (i + 1) * scale_px) x [j * scale_px, (j + 1) * scale_px) of the frame.
 struct Plane {
   int width = 0, height = 0, scale_px = 1;
@@ -21,17 +24,26 @@ struct Plane {
   float at(double x_px, double y_px) const;
 };
 
+// Every channel averaged over each pixel's square, then the brightest channel: in the retina that
+// is red, in haze and in borders whichever there is, and grey frames have only the one.
 struct SmallImages {
-  Plane fine;    // brightest channel; longest side at most kFineSidePx
-  Plane coarse;  // the same, at most half of that
-  Plane grey;    // mean of the channels, at the size of `coarse`
+  Plane fine;    // longest side at most 512
+  Plane coarse;  // longest side at most 256
 
   // One pass over the frame. Buffers grow only.
   void make(const FrameView& frame, ThreadPool& pool);
 
  private:
-  std::vector<std::uint16_t> column_sums_;  // per band
-  Plane fine_grey_;
+  std::vector<std::uint16_t> sums_;  // two rows per band
 };
+
+struct LevelHistogram {
+  std::array<int, 256> counts;
+  int total;
+};
+
+// Counts the levels of each of the three channels (of a grey frame three times the one) over pixels
+// on a regular grid.
+void sample_histograms(const FrameView& frame, LevelHistogram* channels);
 
 }  // namespace efiqa
