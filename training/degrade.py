@@ -144,7 +144,8 @@ def colour_cast(rgb: ByteArray, rng: np.random.Generator, *, reach: float = 0.35
     return to_srgb(to_linear(rgb) * gains)
 
 
-def _vessel_band(rgb: ByteArray, visible: BoolArray) -> FloatArray:
+def vessel_band(rgb: ByteArray, visible: BoolArray) -> FloatArray:
+    """Return the green channel 0..1 of ``rgb`` (S, S, 3) band-passed at the vessels' scale, 0 outside."""
     side = rgb.shape[0]
     weight = visible.astype(np.float32)
     planes = np.dstack([rgb[..., 1] * (weight / 255.0), weight])
@@ -164,7 +165,7 @@ def visibility_loss(clean: ByteArray, degraded: ByteArray, visible: BoolArray) -
     """
     _check(clean, visible)
     _check(degraded, visible)
-    before, after = _vessel_band(clean, visible), _vessel_band(degraded, visible)
+    before, after = vessel_band(clean, visible), vessel_band(degraded, visible)
     moments = np.dstack([before * before, before * after, after * after])
     moments = blur(moments, 0.035 * clean.shape[0])
     floor = (0.5 / 255.0) ** 2

@@ -22,7 +22,7 @@ DoubleArray = NDArray[np.float64]
 
 
 def patient_of(name: str) -> str:
-    """Return the group of a picture: EyePACS' ``1234_left`` and ``1234_right`` share one, others stand alone."""
+    """Return the group of a picture: the two eyes of an EyePACS patient share it, others stand alone."""
     stem = name.replace("\\", "/").rsplit("/", 1)[-1].rsplit(".", 1)[0]
     match = _EYEPACS.fullmatch(stem)
     return f"eyepacs_{match.group(1)}" if match else name

@@ -1,0 +1,82 @@
+"""The whole chain at toy size: synthetic vessels in, a model that the runtime opens out."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytestmark = [pytest.mark.train, pytest.mark.slow]
+
+TOY = Path(__file__).parents[2] / "training/configs/toy.toml"
+STAGES = ("segmenter", "vuad", "pseudo", "teacher", "student", "export")
+
+
+@pytest.fixture(scope="module")
+def toy_run(tmp_path_factory):
+    from training.run import main
+
+    out = tmp_path_factory.mktemp("toy")
+    main(["--config", str(TOY), "--out", str(out)])
+    return out
+
+
+def test_run_toy_writes_figures_and_pictures_of_each_stage(toy_run):
+    for stage in STAGES:
+        assert (toy_run / f"{stage}.done.json").is_file()
+    for picture in ("segmenter", "vuad", "pseudo", "teacher", "student", "segmenter.loss", "student.loss"):
+        assert (toy_run / f"{picture}.png").stat().st_size > 1000
+    # 60 iterations on drawn vessels: well above the Dice of calling everything vessel (about 0.15).
+    assert json.loads((toy_run / "segmenter.json").read_text())["dice"]["mean_of_sets"] > 0.25
+
+
+def test_run_toy_model_is_assessed_by_the_runtime(toy_run):
+    import cv2
+
+    import efiqa
+
+    picture = cv2.imread(str(sorted((toy_run / "synthetic/vessels/TOY/images").iterdir())[0]))
+    report = efiqa.Runtime(toy_run / "export/efiqa.onnx").assess(picture, bgr=True)
+    assert report.fov.shape == "circle"
+    assert report.map.shape == (6, 6)
+    assert 0 <= report.score <= 1
+
+
+def test_run_again_leaves_finished_stages_alone(toy_run, capsys):
+    from training.run import main
+
+    before = {path: path.stat().st_mtime_ns for path in toy_run.glob("*.pt")}
+    main(["--config", str(TOY), "--out", str(toy_run)])
+    assert {path: path.stat().st_mtime_ns for path in toy_run.glob("*.pt")} == before
+    assert capsys.readouterr().out.count("done before") == len(STAGES)
+
+
+def test_run_changed_settings_run_the_stage_and_what_follows_again(toy_run, tmp_path, capsys):
+    from training.run import main
+
+    changed = tmp_path / "changed.toml"
+    changed.write_text(TOY.read_text().replace("calibration_pictures = 4", "calibration_pictures = 3"))
+    main(["--config", str(changed), "--out", str(toy_run)])
+    shown = capsys.readouterr().out
+    assert shown.count("done before") == len(STAGES) - 1
+    assert "export: finished" in shown
+
+
+def test_run_wrong_stage_is_a_usage_error(tmp_path, capsys):
+    from training.run import main
+
+    with pytest.raises(SystemExit) as stopped:
+        main(["--config", str(TOY), "--out", str(tmp_path), "--stages", "polish"])
+    assert stopped.value.code == 2
+    assert "--stages holds polish, expected some of segmenter, vuad" in capsys.readouterr().err
+
+
+def test_not_fundus_scenes_are_seeded_and_blank_outside():
+    from training.not_fundus import random_scene
+
+    rgb, visible = random_scene(96, np.random.default_rng(5))
+    again, _ = random_scene(96, np.random.default_rng(5))
+    assert np.array_equal(rgb, again)
+    assert rgb[visible].std() > 0
+    assert not rgb[~visible].any()

@@ -1,0 +1,189 @@
+"""Single stages on small inputs whose right answer is known."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.train
+
+
+def test_config_unknown_and_missing_keys_are_named(tmp_path):
+    from training import config
+
+    text = (config.Path(__file__).parents[2] / "training/configs/toy.toml").read_text()
+    path = tmp_path / "bad.toml"
+    path.write_text(text.replace("good_share = 0.5", "good_shar = 0.5"))
+    with pytest.raises(ValueError, match=r"bad.toml: vuad.good_share: Field required; vuad.good_shar: "):
+        config.load(path)
+
+
+@pytest.mark.parametrize("name", ["cpu", "toy"])
+def test_config_shipped_recipes_load(name):
+    from training import config
+
+    loaded = config.load(config.Path(__file__).parents[2] / f"training/configs/{name}.toml")
+    assert loaded.student.size_px == 16 * loaded.student.grid == 16 * loaded.pseudo.grid
+
+
+def test_rate_at_warms_up_stays_flat_and_ends_at_zero():
+    from training.loop import LoopSettings, rate_at
+
+    settings = LoopSettings(iterations=100, batch=1, learning_rate=1.0, warmup=0.1, flat=0.5)
+    rates = [rate_at(settings, k) for k in range(101)]
+    assert rates[0] < rates[5] < rates[9]
+    assert rates[10:51] == [1.0] * 41
+    assert all(a > b for a, b in pairwise(rates[51:]))
+    assert rates[100] == pytest.approx(0.0)
+
+
+def test_train_interrupted_and_resumed_equals_one_run(tmp_path):
+    from lightning.fabric import Fabric
+    from torch import nn
+
+    from training.loop import LoopSettings, train
+
+    def sample(rng, progress):
+        x = torch.from_numpy(rng.standard_normal(3).astype(np.float32))
+        return {"x": x, "y": x.sum()[None]}
+
+    class Killed(Exception):
+        pass
+
+    def run(folder, *, kill_at=None):
+        torch.manual_seed(0)
+        calls = 0
+
+        def loss_of(model, batch):
+            nonlocal calls
+            calls += 1
+            if calls == kill_at:
+                raise Killed
+            return {"mse": (model(batch["x"]) - batch["y"]).square().mean()}
+
+        settings = LoopSettings(iterations=12, batch=2, learning_rate=0.05, workers=0, checkpoint_every=4)
+        fabric = Fabric(accelerator="cpu", devices=1)
+        return train(fabric, nn.Linear(3, 1), sample, loss_of, settings, seed=3, folder=folder, name="toy")
+
+    whole = run(tmp_path / "whole")
+    with pytest.raises(Killed):
+        run(tmp_path / "parts", kill_at=7)
+    resumed = run(tmp_path / "parts")
+    # Same samples, same arithmetic, same order: not merely close.
+    assert torch.equal(whole.weight, resumed.weight)
+    assert (tmp_path / "whole/toy.csv").read_text() == (tmp_path / "parts/toy.csv").read_text()
+
+
+def test_train_loss_not_finite_stops(tmp_path):
+    from lightning.fabric import Fabric
+    from torch import nn
+
+    from training.loop import LoopSettings, train
+
+    settings = LoopSettings(iterations=2, batch=1, learning_rate=0.1, workers=0)
+    with pytest.raises(FloatingPointError, match="toy: loss is nan at iteration 0"):
+        train(
+            Fabric(accelerator="cpu", devices=1),
+            nn.Linear(1, 1),
+            lambda rng, progress: {"x": torch.full((1,), float("nan"))},
+            lambda model, batch: {"loss": model(batch["x"]).mean()},
+            settings,
+            seed=0,
+            folder=tmp_path,
+            name="toy",
+        )
+
+
+def test_uncrop_undoes_crop_mask_inside_the_frame():
+    from training.data import crop_mask, uncrop
+
+    mask = np.zeros((120, 200), np.uint8)
+    mask[40:80, 60:140] = 255
+    box = (20, -20, 160)  # reaches outside the frame above and below
+    back = uncrop(crop_mask(mask, box, 160).astype(np.float32), box, 120, 200)
+    assert np.array_equal(back[:, 20:180], mask[:, 20:180].astype(np.float32))
+    assert not back[:, :20].any()
+
+
+def test_hidden_fraction_range_widens_from_hard_to_any():
+    from training.vuad import hidden_fraction_range
+
+    assert hidden_fraction_range(0.0) == hidden_fraction_range(0.2) == (0.8, 1.0)
+    assert hidden_fraction_range(0.5) == (pytest.approx(0.4), 1.0)
+    assert hidden_fraction_range(0.8) == hidden_fraction_range(1.0) == (0.0, 1.0)
+
+
+def test_good_pictures_empty_broken_and_densest_maps_are_left_out():
+    from training.loop import LoopSettings
+    from training.vuad import VuadSettings, good_pictures
+
+    rng = np.random.default_rng(0)
+    maps = np.zeros((10, 64, 64), np.uint8)
+    for index in range(2, 9):  # lines: the higher the index, the denser
+        maps[index, :, :: 20 - 2 * index] = 255
+    maps[1] = np.where(rng.random((64, 64)) < 0.01, 255, 0)  # specks
+    maps[9] = 255  # everything is vessel: a false alarm
+    settings = VuadSettings(
+        size_px=64,
+        channels=(8,),
+        good_share=0.4,
+        densest_share_left_out=0.1,
+        loop=LoopSettings(iterations=1, batch=1, learning_rate=1.0),
+    )
+    chosen, density, _ = good_pictures(maps, np.ones_like(maps), settings)
+    assert chosen.tolist() == [5, 6, 7, 8]
+    assert density[0] == 0
+
+
+def test_cell_labels_share_counts_visible_pixels_only():
+    from training.pseudo_labels import PseudoSettings, cell_labels
+
+    missing = np.zeros((1, 8, 8), np.float32)
+    missing[0, :4, :4] = 1.0
+    visible = np.ones((1, 8, 8), np.uint8)
+    visible[0, :2, :4] = 0
+    anomalous, weights = cell_labels(missing, visible, PseudoSettings(threshold=0.5, share=0.9, grid=2))
+    assert anomalous[0].tolist() == [[1.0, 0.0], [0.0, 0.0]]
+    assert weights[0].tolist() == [[0.5, 1.0], [1.0, 1.0]]
+
+
+def test_view_rectangle_shows_nothing_outside_it():
+    from training.student import View
+
+    plane = np.ones((100, 100), np.uint8)
+    seen = View(x=20, y=10, side=60, quarter_turns=0, mirror=False, rectangle=(20, 25, 80, 65)).of(plane)
+    assert seen.shape == (60, 60)
+    assert seen[15:55].all()
+    assert not seen[:15].any()
+    assert not seen[55:].any()
+
+
+def test_store_half_graph_keeps_float32_arithmetic(tmp_path):
+    import onnxruntime
+
+    from training.export import write_onnx
+    from training.student import Student
+
+    torch.manual_seed(0)
+    model = Student(16, pretrained=False).eval()
+    path = tmp_path / "student.onnx"
+    write_onnx(model, 96, path)
+    image = torch.rand(1, 3, 96, 96)
+    logits = onnxruntime.InferenceSession(str(path)).run(["logits"], {"image": image.numpy()})[0]
+    assert logits.dtype == np.float32
+    with torch.no_grad():
+        expected = model(image).numpy()
+    # Half-precision weights carry 11 bits: 5e-4 of a logit's scale, summed over 20 layers.
+    assert np.abs(logits - expected).max() <= 0.02 * max(1.0, np.abs(expected).max())
+    assert path.stat().st_size < 2 * sum(p.numel() for p in model.parameters()) + 200_000
+
+
+def test_best_limit_separable_scores_are_separated():
+    from training.export import best_limit
+
+    hidden = np.array([0.0, 0.1, 0.6, 0.9], np.float32)
+    scores = np.array([0.9, 0.8, 0.3, 0.1], np.float32)
+    limit, accuracy = best_limit(hidden, scores, 0.5)
+    assert 0.3 < limit <= 0.8
+    assert accuracy == 1.0

@@ -1,0 +1,146 @@
+"""Run the whole recipe, or some stages of it.
+
+``python -m training.run --config training/configs/cpu.toml --data ../shared/data/fundus --out runs/NAME``
+
+Stages: segmenter, vuad (with the vessel maps), pseudo, teacher, student, export. A stage that was finished
+with the same settings is left alone; one that was interrupted goes on at its last checkpoint. On several
+devices: ``torchrun --nproc-per-node 8 -m training.run ...`` or ``devices = 8`` in the recipe.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.fabric import Fabric
+
+from training import config as recipe
+from training import export, figures, pseudo_labels, segment, student, synthetic, teacher, vuad
+from training.data import CropSet, Picture, cached_crops, manifest_sha256, read_manifest
+
+
+class Pipeline:
+    """The stages of one recipe over one data folder, writing to one run folder."""
+
+    def __init__(self, config: recipe.Config, root: Path, out: Path, fabric: Fabric) -> None:
+        self.config = config
+        self.root = root
+        self.out = out
+        self.fabric = fabric
+        self.pictures = read_manifest(root)
+        c = config
+        # Each stage with everything that its result depends on: a change re-runs it and what follows.
+        self.stages: dict[str, tuple[Callable[[], None], str]] = {}
+        depends: list[Any] = [c.data]
+        for name, settings, run in (
+            ("segmenter", c.segmenter, self._segmenter),
+            ("vuad", c.vuad, self._vuad),
+            ("pseudo", c.pseudo, self._pseudo),
+            ("teacher", c.teacher, self._teacher),
+            ("student", c.student, self._student),
+            ("export", c.export, self._export),
+        ):
+            depends.append(settings)
+            self.stages[name] = (run, recipe.settings_hash(*depends) + f"-{c.seed}")
+
+    def run(self, wanted: list[str]) -> None:
+        """Run ``wanted`` stages in order, skipping those that are done."""
+        for name, (run, key) in self.stages.items():
+            if name not in wanted:
+                continue
+            marker = self.out / f"{name}.done.json"
+            if marker.is_file() and json.loads(marker.read_text())["settings"] == key:
+                print(f"{name}: done before", flush=True)
+                continue
+            began = time.monotonic()
+            stale = self.out / f"{name}.checkpoint.pt"
+            started = self.out / f"{name}.started"
+            if stale.is_file() and (not started.is_file() or started.read_text() != key):
+                print(f"{name}: settings changed, starting over", flush=True)
+                stale.unlink()
+            started.write_text(key)
+            run()
+            seconds = round(time.monotonic() - began, 1)
+            if self.fabric.is_global_zero:
+                if (self.out / f"{name}.csv").is_file():
+                    figures.losses(self.out, name)
+                marker.write_text(json.dumps({"settings": key, "seconds": seconds}) + "\n")
+            self.fabric.barrier()
+            print(f"{name}: finished in {seconds / 60:.1f} min", flush=True)
+
+    def _pool(self) -> CropSet:
+        chosen = [p for p in self.pictures if p.split == "pool" and p.role == "unlabelled"]
+        limit = self.config.data.limit
+        if limit and limit < len(chosen):
+            picked = np.random.default_rng(self.config.seed).choice(len(chosen), limit, replace=False)
+            chosen = [chosen[k] for k in sorted(picked)]
+        return self._crops(chosen, self.config.data.crop_px, "pool")
+
+    def _crops(self, pictures: list[Picture], size_px: int, name: str) -> CropSet:
+        with self.fabric.rank_zero_first():
+            return cached_crops(self.out / "cache" / f"{name}_{size_px}", pictures, size_px, name)
+
+    def _vessel_pictures(self, split: str) -> CropSet:
+        chosen = [p for p in self.pictures if p.role == "vessel_image" and p.split == split]
+        return self._crops(chosen, self.config.data.crop_px, f"vessels_{split}")
+
+    def _segmenter(self) -> None:
+        segment.run(self.fabric, self.config.segmenter, self.root, self.pictures, self.out, self.config.seed)
+
+    def _vuad(self) -> None:
+        clean = self._vessel_pictures("train")
+        masks = segment.load_masks(self.pictures, clean, self.root, self.config.data.crop_px)
+        vuad.run(self.fabric, self.config.vuad, self._pool(), (clean, masks), self.out, self.config.seed + 1)
+
+    def _pseudo(self) -> None:
+        pseudo_labels.run(self.fabric, self.config.pseudo, self._pool(), self.out)
+
+    def _teacher(self) -> None:
+        clean = self._vessel_pictures("train")
+        teacher.run(self.fabric, self.config.teacher, self._pool(), clean, self.out, self.config.seed + 2)
+
+    def _student(self) -> None:
+        student.run(self.fabric, self.config.student, self._pool(), self.out, self.config.seed + 3)
+
+    def _export(self) -> None:
+        if self.fabric.is_global_zero:
+            export.run(self.config, self._vessel_pictures("train"), self.out, manifest_sha256(self.root))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m training.run", description=__doc__)
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--data", type=Path, help="folder with manifest.csv; not needed for synthetic data")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--stages", nargs="+", help="only these, in the recipe's order")
+    options = parser.parse_args(arguments)
+    config = recipe.load(options.config)
+    if options.data is None and not config.data.synthetic:
+        parser.error("--data is missing, expected a folder with manifest.csv")
+    out: Path = options.out
+    out.mkdir(parents=True, exist_ok=True)
+    fabric = Fabric(accelerator=config.accelerator, devices=config.devices, precision=config.precision)
+    fabric.launch()
+    root = options.data
+    if config.data.synthetic:
+        root = out / "synthetic"
+        with fabric.rank_zero_first():
+            synthetic.make(root, config.data.synthetic, config.seed)
+    torch.set_float32_matmul_precision("high")
+    pipeline = Pipeline(config, root, out, fabric)
+    wanted = options.stages or list(pipeline.stages)
+    unknown = [name for name in wanted if name not in pipeline.stages]
+    if unknown:
+        parser.error(f"--stages holds {unknown[0]}, expected some of {', '.join(pipeline.stages)}")
+    pipeline.run(wanted)
+
+
+if __name__ == "__main__":
+    main()
