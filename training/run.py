@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -113,6 +114,19 @@ class Pipeline:
             export.run(self.config, self._vessel_pictures("train"), self.out, manifest_sha256(self.root))
 
 
+def make_fabric(config: recipe.Config) -> Fabric:
+    """Return the recipe's Fabric; under torchrun the number of processes is torchrun's."""
+    devices = int(os.environ.get("LOCAL_WORLD_SIZE", config.devices))
+    processes = int(os.environ.get("WORLD_SIZE", devices))
+    return Fabric(
+        accelerator=config.accelerator,
+        devices=devices,
+        num_nodes=max(1, processes // devices),
+        strategy="ddp" if processes > 1 else "auto",
+        precision=config.precision,
+    )
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m training.run", description=__doc__)
@@ -126,7 +140,7 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error("--data is missing, expected a folder with manifest.csv")
     out: Path = options.out
     out.mkdir(parents=True, exist_ok=True)
-    fabric = Fabric(accelerator=config.accelerator, devices=config.devices, precision=config.precision)
+    fabric = make_fabric(config)
     fabric.launch()
     root = options.data
     if config.data.synthetic:

@@ -200,7 +200,8 @@ def run(
     fabric: Fabric, settings: SegmenterSettings, root: Path, pictures: list[Picture], out: Path, seed: int
 ) -> None:
     """Train, evaluate and write the stage's files."""
-    crops, masks, splits = vessel_crops(root, pictures, settings.size_px, out / "cache")
+    with fabric.rank_zero_first():
+        crops, masks, splits = vessel_crops(root, pictures, settings.size_px, out / "cache")
     chosen = [index for index, split in enumerate(splits) if split == "train"]
     torch.manual_seed(seed)
     model = Segmenter(settings.channels, settings.size_px)

@@ -167,17 +167,19 @@ def cells_of(features: torch.Tensor) -> torch.Tensor:
 
 
 def fit_adapter(
-    cells: torch.Tensor, bad: torch.Tensor, pairs: DegradedSet, settings: TeacherSettings, seed: int
+    cells: torch.Tensor, bad: torch.Tensor, pairs: DegradedSet | None, settings: TeacherSettings, seed: int
 ) -> Adapter:
-    """Return the adapter fitted on labelled cells (N, C), bad (N,), and on the degraded pairs."""
+    """Return the adapter fitted on labelled cells (N, C), bad (N,), and on degraded pairs if any."""
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
     adapter = Adapter(cells.shape[1])
     sample = cells[torch.randperm(len(cells), generator=generator)[:200_000]].float()
     adapter.mean.copy_(sample.mean(0))
     adapter.std.copy_(sample.std(0).clamp_min(1e-4))
-    lost = torch.from_numpy((pairs.strength > 0.5) & (pairs.weights > 0.5)).flatten()
-    before, after = cells_of(pairs.clean)[lost], cells_of(pairs.degraded)[lost]
+    before = after = cells[:0]
+    if pairs:
+        lost = torch.from_numpy((pairs.strength > 0.5) & (pairs.weights > 0.5)).flatten()
+        before, after = cells_of(pairs.clean)[lost], cells_of(pairs.degraded)[lost]
     positive = torch.tensor(float((~bad).sum() / bad.sum().clamp_min(1)))
     optimizer = torch.optim.AdamW(
         adapter.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
@@ -187,7 +189,7 @@ def fit_adapter(
             loss = F.binary_cross_entropy_with_logits(
                 adapter(cells[part].float()), bad[part].float(), pos_weight=positive
             )
-            if settings.ranking_weight and len(before):
+            if len(before):
                 pair = torch.randint(len(before), (settings.batch_cells // 4,), generator=generator)
                 rise = adapter(after[pair].float()) - adapter(before[pair].float())
                 loss = loss + settings.ranking_weight * F.softplus(2 - rise).mean()
@@ -233,7 +235,7 @@ def run(
     chosen = np.random.default_rng(seed).choice(
         best, min(settings.degraded_pictures, len(best)), replace=False
     )
-    pairs = degraded_features(model, pool, chosen, settings, fabric, seed)
+    pairs = degraded_features(model, pool, chosen, settings, fabric, seed) if len(chosen) else None
     check = degraded_features(model, clean, np.arange(len(clean)), settings, fabric, seed + 1)
 
     valid = torch.from_numpy(labels["weights"] > 0.5).flatten()

@@ -206,11 +206,11 @@ def run(
     folder = out / "vessels"
     folder.mkdir(parents=True, exist_ok=True)
     segmenter = segment.load(out / "segmenter.pt")
-    maps = np.asarray(
-        cached_array(
-            folder / "pool.npy", lambda: vessel_maps(fabric, segmenter, pool, settings.size_px, "the pool")
-        )
-    )
+    with fabric.rank_zero_first():
+        maps = cached_array(
+            folder / "pool.npy",
+            lambda: vessel_maps(fabric, segmenter, pool, settings.size_px, "the pool"),
+        ).astype(np.uint8, copy=False)
     visible = small_visible(pool, settings.size_px)
     chosen, density, connected = good_pictures(maps, visible, settings)
     manual_maps = np.stack(

@@ -19,7 +19,7 @@ def test_config_unknown_and_missing_keys_are_named(tmp_path):
         config.load(path)
 
 
-@pytest.mark.parametrize("name", ["cpu", "toy"])
+@pytest.mark.parametrize("name", ["cpu", "paper", "toy"])
 def test_config_shipped_recipes_load(name):
     from training import config
 
