@@ -1,7 +1,9 @@
 // The OpenVINO back end: the only file that includes OpenVINO's headers.
+#include <algorithm>
 #include <exception>
 #include <istream>
 #include <memory>
+#include <new>
 #include <openvino/frontend/manager.hpp>
 #include <openvino/openvino.hpp>
 #include <streambuf>
@@ -13,19 +15,23 @@
 namespace efiqa {
 namespace {
 
-// The line of an OpenVINO message that says what happened: the first one that is not the place in
-// OpenVINO's sources ("Exception from src/...:").
+bool starts_with(const std::string& line, const char* prefix) { return line.rfind(prefix, 0) == 0; }
+
+// The line of an OpenVINO message that says what happened: not the places in OpenVINO's sources
+// that come first, and of a list of operators the summary of those it does not know.
 std::string vendor_line(const std::exception& error) {
   const std::string text = error.what();
+  const std::size_t summary = text.find("No conversion rule found");
   std::string first;
-  for (std::size_t start = 0; start < text.size();) {
+  for (std::size_t start = summary == std::string::npos ? 0 : summary; start < text.size();) {
     const std::size_t end = std::min(text.find('\n', start), text.size());
     std::string line = text.substr(start, end - start);
     start = end + 1;
     while (!line.empty() && (line.back() == ' ' || line.back() == '\r')) line.pop_back();
     if (line.empty()) continue;
     if (first.empty()) first = line;
-    const bool is_place = line.rfind("Exception from ", 0) == 0 || line.rfind("Check ", 0) == 0;
+    const bool is_place = starts_with(line, "Exception from ") || starts_with(line, "Check ") ||
+                          starts_with(line, "FrontEnd API failed with ");
     if (!is_place) return line;
   }
   return first.empty() ? "no message" : first;
