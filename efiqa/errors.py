@@ -87,11 +87,12 @@ class InternalError(EfiqaError):
     default_code = "internal"
 
 
-# Names of csrc/status.h. A name that is missing here becomes an InternalError that shows it.
+# Names of csrc/status.h; the only files that the core reads are models and contracts. A name that is missing
+# here becomes an InternalError that shows it.
 _BY_CODE: dict[str, type[EfiqaError]] = {
     "invalid_argument": OptionError,
     "invalid_frame": FrameError,
-    "file_unreadable": FileError,
+    "file_unreadable": ModelError,
     "model_invalid": ModelError,
     "contract_invalid": ContractError,
     "backend_unavailable": BackendError,

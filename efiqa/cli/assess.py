@@ -78,7 +78,7 @@ def _assess_all(
     results: list[dict[str, Any]] = []  # for the table only: a long stream of JSON keeps nothing
     failed = interrupted = False
     try:
-        with output.progress(items, what="assess") as bar:
+        with output.progress(items, what="assess", streaming=not table) as bar:
             for item in bar:
                 result = _assess_one(runtime, item, overlays.get(item.path))
                 if lines is not None:

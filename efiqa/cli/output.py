@@ -94,14 +94,25 @@ def _printable(text: str) -> str:
 
 
 @contextlib.contextmanager
-def progress(items: Sequence[_T], *, what: str) -> Iterator[Iterable[_T]]:
-    """Yield ``items`` to loop over, with a bar on standard error when that is a terminal."""
-    if not sys.stderr.isatty() or len(items) < 2:
+def progress(items: Sequence[_T], *, what: str, streaming: bool) -> Iterator[Iterable[_T]]:
+    """Yield ``items`` to loop over, with a bar on standard error when that is a terminal.
+
+    ``streaming``: lines go to standard output meanwhile; when that is a terminal too, they are the progress.
+    """
+    if not sys.stderr.isatty() or len(items) < 2 or (streaming and sys.stdout.isatty()):
         yield items
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     layout = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*layout, console=Console(stderr=True), transient=True) as bar:
+    # rich would otherwise catch what is printed to stdout meanwhile and show it on stderr.
+    bar = Progress(
+        *layout,
+        console=Console(stderr=True),
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+    with bar:
         yield bar.track(items)

@@ -9,7 +9,7 @@ from efiqa import _core, errors
     [
         ("invalid_argument", efiqa.OptionError),
         ("invalid_frame", efiqa.FrameError),
-        ("file_unreadable", efiqa.FileError),
+        ("file_unreadable", efiqa.ModelError),
         ("model_invalid", efiqa.ModelError),
         ("contract_invalid", efiqa.ContractError),
         ("backend_unavailable", efiqa.BackendError),
