@@ -24,7 +24,7 @@ U8Array = NDArray[np.uint8]
 # Of the blur disc, in widths of the photograph: 23 of 1411 px, wider than most vessels.
 DEFOCUS_RADIUS = 0.016
 EXPOSURE = 1 / 16  # of the light: four stops
-HAZE_VEIL = 0.6  # share of the light that a media opacity replaces by its own even glow
+HAZE_VEIL = 0.5  # share of the light that a media opacity replaces by its own even glow
 HAZE_COLOR = (0.42, 0.30, 0.20)  # linear RGB of that glow: lit lens and vitreous, less red than the fundus
 HAZE_SPREAD = 0.006  # standard deviation of the scattered rest, in widths of the photograph
 
