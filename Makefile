@@ -38,7 +38,7 @@ test-cpp: $(VENV)/.dev  ## configure, build and run the C++ tests
 	$(BIN)/ctest --test-dir $(BUILD) --output-on-failure
 
 test-python: $(VENV)/.dev  ## run the Python tests; the last lines say what was skipped and why
-	$(BIN)/python -m pytest -ra -m "not train"
+	$(BIN)/python -m pytest -ra -m "not train" --ignore=tests/training
 
 test-train: $(TRAIN_VENV)/.train  ## run the training at toy size, in an environment with torch
 	$(TRAIN_VENV)/bin/python -m pytest -ra -m train tests/training
