@@ -1,0 +1,284 @@
+"""The figures: embedded model and baselines on the same pictures, and the map against known defects.
+
+``python -m training.evaluate --data DIR [--model M.onnx] [--run runs/NAME] --out
+benchmarks/results/quality.json``
+    final figures, on the pictures of split ``eval`` and of the vessel sets' test split
+``... --development --out FILE``
+    no labelled picture is read: local defects and severity ranking on the vessel sets' training split; what a
+    recipe is chosen by
+``... --labels FILE.csv --out FILE``
+    the pictures of a CSV file with the columns path, label (good, usable, reject, bad, outlier) and perhaps
+    group
+
+The model is scored through the installed package, core and all. A picture with verdict ``unknown`` gets the
+score -1, below every other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks import machine
+from efiqa import Runtime
+from efiqa.errors import EfiqaError
+from training import baselines, metrics
+from training.data import Picture, crop_frame, load_rgb, manifest_sha256, read_manifest
+from training.local_defects import local_benchmark
+from training.progress import track
+from training.quality_sets import TASKS, Labelled, Task, evaluation_pictures, labels_file
+from training.severity_ranking import severity_ranking
+
+UNKNOWN = -1.0
+SEED = 20260801
+RANKING_PICTURES = 30  # of the training split, spread evenly: 9 kinds x 4 severities each
+DoubleArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A score for every picture, (N,), or, for the probe, one for each task."""
+
+    title: str
+    uses_labels: bool
+    scores: dict[str, DoubleArray]  # task key -> (N,); "*" for all tasks
+    unknown: int = 0
+
+    def of(self, task: Task) -> DoubleArray:
+        """Return the scores (N,) for ``task``."""
+        return self.scores.get(task.key, self.scores["*"])
+
+
+@dataclass(frozen=True)
+class Assessed:
+    """What the model said of each picture."""
+
+    scores: DoubleArray
+    verdicts: list[str]
+
+
+def assess(runtime: Runtime, pictures: Sequence[Labelled]) -> Assessed:
+    """Return the model's score (unknown: -1) and verdict of every picture."""
+    scores, verdicts = np.full(len(pictures), UNKNOWN), []
+    for index, picture in enumerate(track(pictures, "model")):
+        report = runtime.assess(load_rgb(picture.path))
+        verdicts.append(report.verdict)
+        if report.score is not None:
+            scores[index] = report.score
+    return Assessed(scores, verdicts)
+
+
+def baseline_methods(
+    pictures: Sequence[Labelled], tasks: Sequence[Task], run: Path | None, *, probe: bool = True
+) -> dict[str, Method]:
+    """Return the baselines' scores on ``pictures``. Those that need ``run`` are left out without it."""
+    vessels = baselines.VesselModels.load(run) if run else None
+    extract = baselines.ProbeFeatures() if probe else None
+    contrast, laplacian, density, area = (np.full(len(pictures), UNKNOWN) for _ in range(4))
+    features: list[NDArray[np.float32] | None] = []
+    for index, picture in enumerate(track(pictures, "baselines")):
+        frame = load_rgb(picture.path)
+        crop = crop_frame(frame, baselines.SIDE_PX)
+        if crop is not None:
+            contrast[index] = baselines.local_contrast(crop)
+            laplacian[index] = baselines.laplacian_variance(crop)
+        found = vessels.scores(frame) if vessels else None
+        if found:
+            density[index], area[index] = found
+        features.append(extract(frame) if extract else None)
+    unknown = int((contrast == UNKNOWN).sum())
+    methods = {
+        "local_contrast": Method("local contrast", False, {"*": contrast}, unknown),
+        "laplacian_variance": Method("variance of the Laplacian", False, {"*": laplacian}, unknown),
+    }
+    if vessels:
+        methods["vessel_density"] = Method("vessel density", False, {"*": density}, unknown)
+        methods["vuad_area"] = Method("VUAD area", False, {"*": area}, unknown)
+    if extract:
+        methods["supervised_probe"] = probe_method(pictures, tasks, features)
+    return methods
+
+
+def probe_method(
+    pictures: Sequence[Labelled], tasks: Sequence[Task], features: Sequence[NDArray[np.float32] | None]
+) -> Method:
+    """Return the supervised probe: by cross-validation on EyeQ, by transfer from all of EyeQ elsewhere.
+
+    Each EyeQ task trains its own probe; DRIMDB and other sets get the one of good + usable against reject. A
+    picture without a field of view scores below every other.
+    """
+    known = np.array([each is not None for each in features])
+    width = next(len(each) for each in features if each is not None)
+    table = np.stack([np.zeros(width, np.float32) if each is None else each for each in features])
+    floor = -1e9
+    scores: dict[str, DoubleArray] = {"*": np.full(len(pictures), floor)}
+    for task in tasks:
+        chosen, good = task.select(pictures)
+        out = np.full(len(pictures), floor)
+        if task.family == "eyeq":
+            groups = [pictures[k].group for k in chosen]
+            fold = metrics.group_folds(good, groups)
+            out[chosen] = baselines.cross_validated_probe(table[chosen], list(good), fold)
+        else:
+            source = np.array([p.family == "eyeq" for p in pictures]) & known
+            if source.any():
+                labels = [p.label != "reject" for p, used in zip(pictures, source, strict=True) if used]
+                out[chosen] = baselines.transferred_probe(table[source], labels, table[chosen])
+        out[~known] = floor
+        scores[task.key] = out
+    return Method("supervised probe", True, scores, int((~known).sum()))
+
+
+def task_figures(task: Task, pictures: Sequence[Labelled], methods: dict[str, Method]) -> dict[str, Any]:
+    """Return every method's figures on one task."""
+    chosen, good = task.select(pictures)
+    groups = [pictures[k].group for k in chosen]
+    figures: dict[str, Any] = {}
+    for name, method in methods.items():
+        score = method.of(task)[chosen]
+        calibrated = metrics.calibrated(good, score, groups)
+        figures[name] = {
+            "auroc": metrics.auroc(good, score),
+            "auroc_interval": list(metrics.auroc_interval(good, score, groups)),
+            "auprc_bad": metrics.auprc(good, score),
+            "balanced_accuracy": calibrated.balanced_accuracy,
+            "matthews": calibrated.matthews,
+            "threshold": calibrated.threshold,
+        }
+    return {
+        "title": task.title,
+        "n_good": int(good.sum()),
+        "n_bad": int((~good).sum()),
+        "n_groups": len(set(groups)),
+        "methods": figures,
+    }
+
+
+def verdict_figures(pictures: Sequence[Labelled], assessed: Assessed) -> dict[str, Any]:
+    """Return how often each label got each verdict, a family of pictures at a time."""
+    out: dict[str, Any] = {}
+    for picture, verdict in zip(pictures, assessed.verdicts, strict=True):
+        out.setdefault(picture.family, {}).setdefault(picture.label, Counter())[verdict] += 1
+    return {family: {label: dict(count) for label, count in rows.items()} for family, rows in out.items()}
+
+
+def final_figures(
+    runtime: Runtime, pictures: Sequence[Labelled], tasks: Sequence[Task], run: Path | None
+) -> dict[str, Any]:
+    """Return the figures of model and baselines on labelled pictures."""
+    assessed = assess(runtime, pictures)
+    unknown = assessed.verdicts.count("unknown")
+    methods = {"model": Method("efiqa", False, {"*": assessed.scores}, unknown)}
+    methods |= baseline_methods(pictures, tasks, run)
+    return {
+        "methods": {
+            name: {"title": m.title, "uses_labels": m.uses_labels, "n_unknown": m.unknown}
+            for name, m in methods.items()
+        },
+        "tasks": {task.key: task_figures(task, pictures, methods) for task in tasks},
+        "operating_point": runtime.info.operating_point,
+        "verdicts": verdict_figures(pictures, assessed),
+        "pictures": [
+            {"name": p.name, "label": p.label, "verdict": verdict, "score": round(float(score), 5)}
+            for p, verdict, score in zip(pictures, assessed.verdicts, assessed.scores, strict=True)
+        ],
+    }
+
+
+def vessel_pictures(pictures: Sequence[Picture], split: str) -> list[Picture]:
+    """Return the vessel sets' photographs of ``split``: clean pictures."""
+    return [p for p in pictures if p.role == "vessel_image" and p.split == split]
+
+
+def development_figures(runtime: Runtime, pictures: Sequence[Picture], limit: int) -> dict[str, Any]:
+    """Return figures that need no labelled picture and none of the test split."""
+    clean = vessel_pictures(pictures, "train")
+    if limit:
+        clean = clean[:: max(1, len(clean) // limit)]
+    ranked = clean[:: max(1, len(clean) // RANKING_PICTURES)]
+    return {
+        "local": local_benchmark(runtime, clean, seed=SEED),
+        "ranking": severity_ranking(runtime, ranked, seed=SEED),
+    }
+
+
+def provenance(arguments: Sequence[str], runtime: Runtime, data: Path | None) -> dict[str, Any]:
+    """Return what the figures were made from: command, machine, model, data."""
+    path = Path(runtime.info.model_path)
+    return {
+        "command": " ".join(["python -m training.evaluate", *arguments]),
+        "machine": machine.describe(),
+        "model": {
+            "id": runtime.info.model_id,
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "bytes": path.stat().st_size,
+        },
+        "manifest_sha256": manifest_sha256(data) if data else None,
+    }
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write ``content`` to ``path``, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    out = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__.split("\n\n")[0])
+    default = Path(os.environ.get("EFIQA_DATA", "../shared/data/fundus"))
+    out.add_argument("--data", type=Path, default=default, help="folder with manifest.csv (EFIQA_DATA)")
+    out.add_argument("--model", type=Path, help="ONNX model with its contract; default: the embedded one")
+    out.add_argument("--run", type=Path, help="folder of training.run, for the vessel baselines")
+    out.add_argument("--labels", type=Path, help="CSV file path,label[,group] to assess instead")
+    out.add_argument("--development", action="store_true", help="figures to choose by; reads no label")
+    out.add_argument(
+        "--limit", type=int, default=0, help="with --development: at most about so many pictures"
+    )
+    out.add_argument("--threads", type=int, help="of the runtime")
+    out.add_argument("--allow-untrained", action="store_true", help="for a model with random weights")
+    out.add_argument("--out", type=Path, required=True, help="JSON file to write")
+    return out
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options = parser().parse_args(given)
+    try:
+        runtime = Runtime(options.model, threads=options.threads, allow_untrained=options.allow_untrained)
+        if options.labels:
+            content = provenance(given, runtime, None)
+            labelled, tasks = labels_file(options.labels)
+            content |= final_figures(runtime, labelled, tasks, options.run)
+        else:
+            pictures = read_manifest(options.data)
+            content = provenance(given, runtime, options.data)
+            if options.development:
+                content |= development_figures(runtime, pictures, options.limit)
+            else:
+                content |= final_figures(runtime, evaluation_pictures(pictures), TASKS, options.run)
+                content["local"] = local_benchmark(runtime, vessel_pictures(pictures, "test"), seed=SEED)
+    except (EfiqaError, FileNotFoundError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    write_json(options.out, content)
+    print(f"wrote {options.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
