@@ -101,8 +101,7 @@ void check_model(const ov::Model& model, const Contract& contract) {
 }
 
 std::shared_ptr<ov::Model> read_onnx(const std::string& model_bytes) {
-  // The ONNX front end by name: read_model would load every front end there is to ask it whether it
-  // knows the format, and would take other formats than the one the contract names.
+  // The ONNX front end by name: read_model would take whatever format the bytes happen to be in.
   MemoryBuffer buffer(model_bytes);
   std::istream stream(&buffer);
   ov::frontend::FrontEndManager manager;
