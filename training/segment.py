@@ -7,6 +7,7 @@ resolution and inside the manual field of view where there is one), ``segmenter.
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from pathlib import Path
 
@@ -34,6 +35,9 @@ from training.loop import Batch, LoopSettings, Sample, save_atomically, train
 from training.progress import track
 from training.settings import settings
 from training.unet import UNet
+
+
+RIM = 0.004  # of the crop's side: what the edge of a field of view is blurred over, 3 px of 768
 
 
 @settings
@@ -102,12 +106,19 @@ def load(path: Path) -> Segmenter:
 
 @torch.no_grad()
 def vessel_probability(model: Segmenter, rgb: ByteArray, fabric: Fabric | None = None) -> FloatArray:
-    """Return P(vessel) (B, S, S) of crops (B, S, S, 3) uint8, S the model's ``size_px``."""
+    """Return P(vessel) (B, S, S) of crops (B, S, S, 3) uint8, S the model's ``size_px``; 0 on the rim.
+
+    The outermost pixels of a field of view are its own blurred edge: a thin dark line, like a vessel.
+    """
     device = fabric.device if fabric else torch.device("cpu")
-    x = torch.from_numpy(np.ascontiguousarray(rgb)).to(device).permute(0, 3, 1, 2).float() / 255
+    x = torch.from_numpy(np.array(rgb)).to(device).permute(0, 3, 1, 2).float() / 255
     with torch.autocast(device.type, torch.bfloat16):
         logits = model(x)
-    return logits.float().sigmoid()[:, 0].cpu().numpy()
+    probability = logits.float().sigmoid()[:, 0].cpu().numpy()
+    rim = 2 * math.ceil(RIM * rgb.shape[1]) + 1
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (rim, rim))
+    inside = [cv2.erode((each.max(-1) > 0).astype(np.float32), kernel) for each in rgb]
+    return probability * np.stack(inside)
 
 
 def fit(rgb: ByteArray, size_px: int) -> ByteArray:
