@@ -31,9 +31,15 @@ constexpr double kClearRim = 0.97;
 constexpr int kMinSteps = kRimAngles / 16;
 // When less of the rim than this is a step, it must also be much darker outside: in 483 crops with
 // little rim the outer level was at most a third of the inner one, at a frame-filling retina's
-// vignetting at least three quarters.
+// vignetting at least three quarters. The same holds for a small disc, which may be the optic one.
 constexpr int kFewSteps = kRimAngles / 4;
+constexpr double kSmallRadius = 0.35;  // of the frame's shorter side
 constexpr float kMaxOuterShare = 0.5f;
+// A field of straight sides only fills this share of its bounding box.
+constexpr double kMinBoxFill = 0.95;
+// From this radius on, in its pixels, the coarse image holds the circle to 1 % from a quarter of
+// it.
+constexpr double kCoarseRadius = 64;
 // Level of a cut's edge between the border and the dimmer quarter of the rim.
 constexpr float kCutShare = 0.3f;
 
@@ -49,9 +55,10 @@ CircleLimits circle_limits(double width, double height) {
   return limits;
 }
 
-bool acceptable(const RimSupport& support) {
+bool acceptable(const RimSupport& support, bool small) {
   return support.steps >= kMinSteps && support.steps > 2 * support.violations &&
-         (support.steps >= kFewSteps || support.outer <= kMaxOuterShare * support.inner);
+         ((support.steps >= kFewSteps && !small) ||
+          support.outer <= kMaxOuterShare * support.inner);
 }
 
 // Lowest level that more than `share` of the counted pixels do not exceed.
@@ -79,7 +86,11 @@ bool looks_like_picture(const FrameView& frame) {
   }
   // A retina that fills the frame shades by more than 1/16 of its level; a flat sheet does not.
   if (widest == nullptr || high - low < std::max(kMinRange, high / 16)) return false;
-  // Paper: nearly half of the pixels share one level, and there is none much brighter.
+  // Paper: colourless, nearly half of its pixels share one level, and there is none much brighter.
+  const int middles[3] = {level_at(channels[0], 0.5), level_at(channels[1], 0.5),
+                          level_at(channels[2], 0.5)};
+  const auto [dullest, brightest] = std::minmax_element(middles, middles + 3);
+  if (*brightest - *dullest > *brightest / 8) return true;
   const int spread = 1 + high / 64;
   int most = 0, mode = 0;
   for (int i = 0; i < 256; ++i) {
@@ -103,14 +114,17 @@ struct FovFinder::Scratch {
   Rim rim;
   std::vector<float> buffer;
 
-  // Fills the circle and the threshold of its outline; false when nothing has a rim.
-  bool find_rim(const CircleLimits& limits, const Levels& levels, Circle* best,
-                RimSupport* best_support, float* best_threshold);
+  // Fills the circle with the best rim; false when nothing has one.
+  bool find_rim(const Plane& plane, double width, double height, const Levels& levels, Circle* best,
+                RimSupport* best_support);
+  // The box of a rectangular field inside a dark border, else the whole frame.
+  Box find_box(double width, double height, const Levels& levels);
 };
 
-bool FovFinder::Scratch::find_rim(const CircleLimits& limits, const Levels& levels, Circle* best,
-                                  RimSupport* best_support, float* best_threshold) {
-  const Plane& plane = images.coarse;
+bool FovFinder::Scratch::find_rim(const Plane& plane, double width, double height,
+                                  const Levels& levels, Circle* best, RimSupport* best_support) {
+  const CircleLimits limits = circle_limits(width, height);
+  *best_support = {};
   const double tolerance = 1.2 * plane.scale_px;
   float previous = -1;
   for (const float share : kThresholdShares) {
@@ -132,10 +146,28 @@ bool FovFinder::Scratch::find_rim(const CircleLimits& limits, const Levels& leve
     if (support.score() <= best_support->score()) continue;
     *best = circle;
     *best_support = support;
-    *best_threshold = threshold;
     if (support.steps >= kMinSteps && support.steps >= kClearRim * support.in_frame) break;
   }
-  return acceptable(*best_support);
+  return acceptable(*best_support, best->radius < kSmallRadius * std::min(width, height));
+}
+
+Box FovFinder::Scratch::find_box(double width, double height, const Levels& levels) {
+  const Box frame{0, 0, width, height};
+  const Plane& plane = images.fine;
+  if (levels.border > kMaxOuterShare * levels.field || levels.contrast() < kMinContrast) {
+    return frame;
+  }
+  component.find(plane, levels.border + std::max(4 * levels.noise, 0.25f * levels.contrast()));
+  const Extent across = component.across(), down = component.down();
+  const double area = static_cast<double>(across.end - across.begin) * (down.end - down.begin);
+  if (area < 0.1 * plane.width * plane.height || component.area() < kMinBoxFill * area) {
+    return frame;
+  }
+  const double scale = plane.scale_px;
+  // Lines of the frame behind the last whole pixel of the plane belong to that pixel.
+  return {across.begin * scale, down.begin * scale,
+          across.end == plane.width ? width : across.end * scale,
+          down.end == plane.height ? height : down.end * scale};
 }
 
 FovFinder::FovFinder(ThreadPool& pool) : pool_(pool), scratch_(std::make_unique<Scratch>()) {}
@@ -151,18 +183,27 @@ FieldOfView FovFinder::find(const FrameView& frame) {
   Circle circle;
   Box box{0, 0, width, height};
   RimSupport support;
-  float threshold = 0;
   if (levels.contrast() >= kMinContrast &&
-      s.find_rim(circle_limits(width, height), levels, &circle, &support, &threshold)) {
+      s.find_rim(s.images.coarse, width, height, levels, &circle, &support)) {
     fov.shape = FovShape::kCircle;
+    // A small circle, of which cuts leave little, needs the finer outline.
+    Circle finer;
+    RimSupport finer_support;
+    if (circle.radius < kCoarseRadius * s.images.coarse.scale_px &&
+        s.find_rim(s.images.fine, width, height, levels, &finer, &finer_support)) {
+      circle = finer;
+      support = finer_support;
+    }
     s.rim.refine(s.images.fine, levels, &circle);
     box = {std::max(0.0, circle.x - circle.radius), std::max(0.0, circle.y - circle.radius),
            std::min(width, circle.x + circle.radius), std::min(height, circle.y + circle.radius)};
-    const float edge = support.outer + kCutShare * (support.inner - support.outer);
-    find_cuts(s.images.fine, circle, edge, &box);
+    find_cuts(s.images.fine, circle, support.outer + kCutShare * (support.inner - support.outer),
+              &box);
   } else if (looks_like_picture(frame)) {
     fov.shape = FovShape::kRectangle;
-    circle = {width / 2, height / 2, std::hypot(width, height) / 2};
+    box = s.find_box(width, height, levels);
+    circle = {(box.left + box.right) / 2, (box.top + box.bottom) / 2,
+              std::hypot(box.right - box.left, box.bottom - box.top) / 2};
   } else {
     return fov;
   }

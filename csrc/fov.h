@@ -11,7 +11,7 @@ namespace efiqa {
 enum class FovShape : std::int32_t {
   kNone = 0,       // nothing in the frame looks like a field of view
   kCircle = 1,     // a dark border was found around a (possibly cut) circle
-  kRectangle = 2,  // the retina fills the frame; the circle is the frame's circumscribed one
+  kRectangle = 2,  // the retina fills the frame, or a box in it; the circle circumscribes that
 };
 
 // Square in frame pixels that the network sees. It may reach outside the frame (read as black).

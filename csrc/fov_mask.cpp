@@ -1,6 +1,7 @@
 #include "fov_mask.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace efiqa {
 
@@ -64,41 +65,78 @@ void Component::find(const Plane& plane, float threshold) {
   }
 }
 
+namespace {
+
+Extent bounds(const std::vector<Extent>& lines) {
+  Extent all;
+  for (const Extent& e : lines) {
+    if (e.begin == e.end) continue;
+    if (all.begin == all.end) all = e;
+    all = {std::min(all.begin, e.begin), std::max(all.end, e.end)};
+  }
+  return all;
+}
+
+}  // namespace
+
+Extent Component::across() const { return bounds(rows_); }
+Extent Component::down() const { return bounds(columns_); }
+
+template <typename Side>
+void Component::mark_cuts(const std::vector<Extent>& lines, int length, Side&& side) {
+  const std::size_t size = static_cast<std::size_t>(length) + 1;
+  ends_here_.assign(size, 0);
+  cut_.assign(size, 0);
+  int count = 0;
+  for (const Extent& e : lines) {
+    if (e.begin == e.end) continue;
+    ++count;
+    ++ends_here_[side(e)];
+  }
+  // Within three pixels of its top, a circle of diameter `count` ends 2 sqrt(3 count) lines; one
+  // that is cut at both sides and so is larger, a few more.
+  const double most = 4.5 * std::sqrt(static_cast<double>(count));
+  for (std::size_t i = 1; i + 1 < size; ++i) {
+    if (ends_here_[i - 1] + ends_here_[i] + ends_here_[i + 1] > most) {
+      cut_[i - 1] = cut_[i] = cut_[i + 1] = 1;
+    }
+  }
+}
+
 const std::vector<Point>& Component::outline(const Plane& plane, float threshold) {
   points_.clear();
   points_.reserve(2 * (rows_.size() + columns_.size()));
   const double scale = plane.scale_px;
-  // Where the level between an outer and an inner pixel crosses the threshold, 0 = outer centre.
-  const auto crossing = [threshold](float outer, float inner) {
-    return inner > outer ? static_cast<double>((threshold - outer) / (inner - outer)) : 0.5;
+  const auto begin_of = [](const Extent& e) { return e.begin; };
+  const auto end_of = [](const Extent& e) { return e.end; };
+  // Centre of the boundary between pixels i - 1 and i of a line, moved to where the level crosses
+  // the threshold.
+  const auto edge = [&](float before, float after, int i) {
+    const float rise = after - before;
+    const double share = rise != 0 ? static_cast<double>((threshold - before) / rise) : 0.5;
+    return (i - 0.5 + share) * scale;
   };
-  for (int y = 0; y < plane.height; ++y) {
-    const Extent e = rows_[y];
-    if (e.begin == e.end) continue;
-    const float* row = plane.row(y);
-    if (e.begin > 0) {
-      points_.push_back(
-          {(e.begin - 0.5 + crossing(row[e.begin - 1], row[e.begin])) * scale, (y + 0.5) * scale});
+  const auto add_rows = [&](auto side) {
+    mark_cuts(rows_, plane.width, side);
+    for (int y = 0; y < plane.height; ++y) {
+      const int x = side(rows_[y]);
+      if (rows_[y].begin == rows_[y].end || x <= 0 || x >= plane.width || cut_[x]) continue;
+      const float* row = plane.row(y);
+      points_.push_back({edge(row[x - 1], row[x], x), (y + 0.5) * scale});
     }
-    if (e.end < plane.width) {
-      points_.push_back(
-          {(e.end + 0.5 - crossing(row[e.end], row[e.end - 1])) * scale, (y + 0.5) * scale});
+  };
+  const auto add_columns = [&](auto side) {
+    mark_cuts(columns_, plane.height, side);
+    for (int x = 0; x < plane.width; ++x) {
+      const int y = side(columns_[x]);
+      if (columns_[x].begin == columns_[x].end || y <= 0 || y >= plane.height || cut_[y]) continue;
+      points_.push_back({(x + 0.5) * scale, edge(plane.row(y - 1)[x], plane.row(y)[x], y)});
     }
-  }
-  for (int x = 0; x < plane.width; ++x) {
-    const Extent e = columns_[x];
-    if (e.begin == e.end) continue;
-    const float* column = plane.row(0) + x;
-    const auto at = [&](int y) { return column[static_cast<std::ptrdiff_t>(y) * plane.width]; };
-    if (e.begin > 0) {
-      points_.push_back(
-          {(x + 0.5) * scale, (e.begin - 0.5 + crossing(at(e.begin - 1), at(e.begin))) * scale});
-    }
-    if (e.end < plane.height) {
-      points_.push_back(
-          {(x + 0.5) * scale, (e.end + 0.5 - crossing(at(e.end), at(e.end - 1))) * scale});
-    }
-  }
+  };
+  add_rows(begin_of);
+  add_rows(end_of);
+  add_columns(begin_of);
+  add_columns(end_of);
   return points_;
 }
 
