@@ -80,7 +80,7 @@ def assess(runtime: Runtime, pictures: Sequence[Labelled]) -> Assessed:
 
 
 def baseline_methods(
-    pictures: Sequence[Labelled], tasks: Sequence[Task], run: Path | None, *, probe: bool = True
+    pictures: Sequence[Labelled], tasks: Sequence[Task], run: Path | None, *, probe: bool
 ) -> dict[str, Method]:
     """Return the baselines' scores on ``pictures``. Those that need ``run`` are left out without it."""
     vessels = baselines.VesselModels.load(run) if run else None
@@ -174,13 +174,13 @@ def verdict_figures(pictures: Sequence[Labelled], assessed: Assessed) -> dict[st
 
 
 def final_figures(
-    runtime: Runtime, pictures: Sequence[Labelled], tasks: Sequence[Task], run: Path | None
+    runtime: Runtime, pictures: Sequence[Labelled], tasks: Sequence[Task], run: Path | None, *, probe: bool
 ) -> dict[str, Any]:
-    """Return the figures of model and baselines on labelled pictures."""
+    """Return the figures of model and baselines on labelled pictures; the probe needs EyeQ's."""
     assessed = assess(runtime, pictures)
     unknown = assessed.verdicts.count("unknown")
     methods = {"model": Method("efiqa", False, {"*": assessed.scores}, unknown)}
-    methods |= baseline_methods(pictures, tasks, run)
+    methods |= baseline_methods(pictures, tasks, run, probe=probe)
     return {
         "methods": {
             name: {"title": m.title, "uses_labels": m.uses_labels, "n_unknown": m.unknown}
@@ -263,14 +263,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.labels:
             content = provenance(given, runtime, None)
             labelled, tasks = labels_file(options.labels)
-            content |= final_figures(runtime, labelled, tasks, options.run)
+            content |= final_figures(runtime, labelled, tasks, options.run, probe=False)
         else:
             pictures = read_manifest(options.data)
             content = provenance(given, runtime, options.data)
             if options.development:
                 content |= development_figures(runtime, pictures, options.limit)
             else:
-                content |= final_figures(runtime, evaluation_pictures(pictures), TASKS, options.run)
+                labelled = evaluation_pictures(pictures)
+                content |= final_figures(runtime, labelled, TASKS, options.run, probe=True)
                 content["local"] = local_benchmark(runtime, vessel_pictures(pictures, "test"), seed=SEED)
     except (EfiqaError, FileNotFoundError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)

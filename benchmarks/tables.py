@@ -1,0 +1,301 @@
+"""Writes the tables of README.md and docs/ from benchmarks/results/*.json.
+
+``python -m benchmarks.tables``          rewrites what stands between ``<!-- NAME:begin -->`` and ``<!--
+NAME:end -->`` ``python -m benchmarks.tables --check``  exit status 1 where a document differs from its
+results
+
+A table whose result file is not there says which command makes it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import machine
+
+Results = dict[str, Any]
+DOCUMENTS = ("README.md", "docs/quality.md", "docs/performance.md")
+_MARKER = re.compile(r"<!-- (?P<name>[\w-]+):begin -->\n(?P<body>.*?)<!-- (?P=name):end -->", re.DOTALL)
+_BEGIN = re.compile(r"<!-- ([\w-]+):(begin|end) -->")
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table; all columns but the first are right-aligned."""
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """Return a share 0..1 in percent, or a dash."""
+    return "-" if value is None else f"{100 * value:.{digits}f}"
+
+
+def interval(figures: dict[str, Any]) -> str:
+    """Return an AUROC with its interval, in percent."""
+    low, high = figures["auroc_interval"]
+    return f"{percent(figures['auroc'])} ({percent(low)}-{percent(high)})"
+
+
+def origin(results: Results) -> str:
+    """Return the line below a table: model, commit, machine."""
+    about = results["machine"]
+    model = results.get("model")
+    parts = [f"model `{model['id']}` ({model['sha256'][:12]})"] if model else []
+    parts += [f"commit `{about['commit']}`", f"{about['processor']}, {about['cores']} cores"]
+    return f"\n<sub>{', '.join(parts)}; `{results['command']}`</sub>\n"
+
+
+def method_title(method: dict[str, Any]) -> str:
+    """Return a method's name; one that was fitted to quality labels says so."""
+    return f"{method['title']} *(trained on labels)*" if method["uses_labels"] else str(method["title"])
+
+
+def quality(results: Results) -> str:
+    """Return AUROC of every method on every task; intervals for efiqa."""
+    tasks = list(results["tasks"].values())
+    header = ["AUROC, %", *(f"{task['title']} ({task['n_good']} / {task['n_bad']})" for task in tasks)]
+    rows = []
+    for name, method in results["methods"].items():
+        show = interval if name == "model" else lambda figures: percent(figures["auroc"])
+        cells = [show(task["methods"][name]) for task in tasks]
+        rows.append([f"**{method['title']}**" if name == "model" else method_title(method), *cells])
+    return table(header, rows) + origin(results)
+
+
+def quality_detail(results: Results) -> str:
+    """Return one table a task with every figure."""
+    parts = []
+    for task in results["tasks"].values():
+        header = [
+            f"{task['title']} ({task['n_good']} / {task['n_bad']}, {task['n_groups']} groups)",
+            "AUROC (95 %)",
+            "AUPRC of bad",
+            "BAcc",
+            "MCC",
+        ]
+        rows = [
+            [
+                method_title(method),
+                interval(task["methods"][name]),
+                percent(task["methods"][name]["auprc_bad"]),
+                percent(task["methods"][name]["balanced_accuracy"]),
+                percent(task["methods"][name]["matthews"]),
+            ]
+            for name, method in results["methods"].items()
+        ]
+        parts.append(table(header, rows))
+    return "\n".join(parts) + origin(results)
+
+
+def verdicts(results: Results) -> str:
+    """Return how many pictures of each label got which verdict at the shipped operating point."""
+    names = ("good", "usable", "reject", "unknown")
+    rows = []
+    for family, labels in results["verdicts"].items():
+        for label, counts in labels.items():
+            total = sum(counts.values())
+            readable = counts.get("good", 0) + counts.get("usable", 0)
+            cells = [str(counts.get(name, 0)) for name in names]
+            rows.append([f"{family} {label}", str(total), *cells, percent(readable / total)])
+    header = [f"operating point `{results['operating_point']}`", "pictures", *names, "good or usable, %"]
+    return table(header, rows) + origin(results)
+
+
+def local(results: Results) -> str:
+    """Return the figures of the map against known local defects, a kind and a camera."""
+    found = results["local"]
+    header = [
+        "",
+        "pictures",
+        "patch AUROC",
+        "same, measured truth",
+        "pixel AUROC",
+        "Dice",
+        "clean cells alarmed, %",
+    ]
+    rows = []
+    for name, figures in [("**all**", found["all"]), *found["kinds"].items(), *found["cameras"].items()]:
+        cells = [
+            percent(figures[k]) for k in ("patch_auroc", "patch_auroc_measured_truth", "pixel_auroc", "dice")
+        ]
+        alarmed = percent(found["clean_alarm_share"].get(name))
+        rows.append([name, str(figures["n_pictures"]), *cells, alarmed])
+    return table(header, rows) + origin(results)
+
+
+def _milliseconds(times: dict[str, float]) -> list[str]:
+    return [f"{times[key]:.1f}" for key in ("p50", "p95", "p99", "max")]
+
+
+def latency(results: Results) -> str:
+    """Return end-to-end times of efiqa and its peers."""
+    rows = []
+    for threads, found in results["threads"].items():
+        times = found["times_ms"]
+        rows.append(
+            [
+                f"**efiqa**, {threads} threads: frame to report + overlay",
+                *_milliseconds(times["efiqa"]["total"]),
+                "",
+            ]
+        )
+        if "chain" in times:
+            ratio = f"{found['chain_over_efiqa_p50']:.1f}x"
+            rows.append(
+                [
+                    f"Pillow + torch + matplotlib, {threads} threads",
+                    *_milliseconds(times["chain"]["total"]),
+                    ratio,
+                ]
+            )
+        rows.append(
+            [f"efiqa, {threads} threads: the network alone", *_milliseconds(times["efiqa"]["engine"]), ""]
+        )
+        if "onnxruntime" in times:
+            ratio = f"{found['onnxruntime_over_engine_p50']:.2f}x"
+            rows.append(
+                [
+                    f"ONNX Runtime, {threads} threads: the same network",
+                    *_milliseconds(times["onnxruntime"]["network"]),
+                    ratio,
+                ]
+            )
+    width, height = results["frame_px"]
+    header = [f"{width} x {height} frame, ms", "p50", "p95", "p99", "max", "time / efiqa's, p50"]
+    cold = results["cold_start_s"]
+    facts = (
+        f"\nCold start, from starting Python to the first report: {cold['median']:.2f} s (median of "
+        f"{cold['runs']} processes, slowest {cold['max']:.2f} s). "
+        f"Model file: {results['model']['bytes'] / 1e6:.2f} MB.\n"
+    )
+    return table(header, rows) + facts + origin(results)
+
+
+def stages(results: Results) -> str:
+    """Return efiqa's times a stage and the chain's."""
+    parts = []
+    for threads, found in results["threads"].items():
+        rows = [
+            [f"{who}: {stage}", *_milliseconds(times)]
+            for who, label in (("efiqa", "efiqa"), ("chain", "Pillow + torch + matplotlib"))
+            if who in found["times_ms"]
+            for who, rows_of in ((label, found["times_ms"][who]),)
+            for stage, times in rows_of.items()
+        ]
+        parts.append(table([f"{threads} threads, ms", "p50", "p95", "p99", "max"], rows))
+    return "\n".join(parts) + origin(results)
+
+
+def kernels(results: Results) -> str:
+    """Return the core's pixel work against OpenCV's."""
+    rows = []
+    for threads, found in results["threads"].items():
+        for stage, ratio in found["opencv_over_efiqa_p50"].items():
+            ours, theirs = (found["times_ms"][f"{who}_{stage}"]["p50"] for who in ("efiqa", "opencv"))
+            name = stage.replace("_", " ")
+            rows.append([f"{name}, {threads} threads", f"{ours:.2f}", f"{theirs:.2f}", f"{ratio:.1f}x"])
+    return table(["p50, ms", "efiqa", "OpenCV", "OpenCV / efiqa"], rows) + origin(results)
+
+
+def fov(results: Results) -> str:
+    """Return the field of view's overlap with manual masks, a set."""
+    rows = [
+        [name, str(each["n"]), *(f"{each[key]:.3f}" for key in ("median", "p5", "min"))]
+        for name, each in results["sets"].items()
+    ]
+    return table(
+        ["IoU with the manual mask", "pictures", "median", "5th percentile", "worst"], rows
+    ) + origin(results)
+
+
+TABLES: dict[str, tuple[str, str, Callable[[Results], str]]] = {
+    "quality": ("quality.json", "python -m training.evaluate", quality),
+    "quality-detail": ("quality.json", "python -m training.evaluate", quality_detail),
+    "verdicts": ("quality.json", "python -m training.evaluate", verdicts),
+    "local": ("quality.json", "python -m training.evaluate", local),
+    "latency": ("latency.json", "python -m benchmarks.latency", latency),
+    "stages": ("latency.json", "python -m benchmarks.latency", stages),
+    "kernels": ("kernels.json", "python -m benchmarks.kernels", kernels),
+    "fov": ("fov.json", "python -m benchmarks.fov", fov),
+}
+
+
+def content_of(name: str, results_folder: Path) -> str:
+    """Return the text of table ``name``.
+
+    Raises:
+        ValueError: no such table, or its result file lacks a field.
+    """
+    if name not in TABLES:
+        raise ValueError(f"marker {name!r} is unknown, expected one of {', '.join(TABLES)}")
+    file, command, render = TABLES[name]
+    path = results_folder / file
+    if not path.is_file():
+        return f"*Not measured yet: `{command}` writes `benchmarks/results/{file}`.*\n"
+    try:
+        return render(json.loads(path.read_text(encoding="utf-8")))
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path} lacks {error} for table {name!r}; run `{command}` again") from error
+
+
+def renewed(text: str, results_folder: Path) -> str:
+    """Return ``text`` with every known pair of markers filled anew; other pairs belong to other programs.
+
+    Raises:
+        ValueError: a known marker has no partner, or as for ``content_of``.
+    """
+    complete = [match["name"] for match in _MARKER.finditer(text)]
+    for name in TABLES:
+        marks = sum(1 for match in _BEGIN.finditer(text) if match[1] == name)
+        if marks != 2 * complete.count(name):
+            raise ValueError(
+                f"marker {name!r} has no partner, expected <!-- {name}:begin --> and <!-- {name}:end -->"
+            )
+
+    def fill(match: re.Match[str]) -> str:
+        name = match["name"]
+        if name not in TABLES:
+            return match[0]
+        return f"<!-- {name}:begin -->\n{content_of(name, results_folder)}<!-- {name}:end -->"
+
+    return _MARKER.sub(fill, text)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.tables", description=__doc__.split("\n\n")[0])
+    parser.add_argument(
+        "--check", action="store_true", help="change nothing; exit status 1 where a document is stale"
+    )
+    parser.add_argument("--root", type=Path, default=machine.ROOT, help="the repository")
+    options = parser.parse_args(arguments)
+    stale = []
+    for name in DOCUMENTS:
+        path = options.root / name
+        if not path.is_file():
+            continue
+        text = path.read_text(encoding="utf-8")
+        try:
+            new = renewed(text, options.root / "benchmarks" / "results")
+        except ValueError as error:
+            print(f"error: {name}: {error}", file=sys.stderr)
+            return 2
+        if new != text:
+            stale.append(name)
+            if not options.check:
+                path.write_text(new, encoding="utf-8")
+    if options.check and stale:
+        print(f"stale: {', '.join(stale)}; run `python -m benchmarks.tables`", file=sys.stderr)
+        return 1
+    print(f"{'wrote' if stale else 'up to date'}: {', '.join(stale or DOCUMENTS)}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,219 @@
+"""The evaluation end to end on toy pictures and the tiny model, and parts whose right answer is known."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.train
+
+TINY_SIDE = 8
+
+
+@pytest.fixture(scope="module")
+def toy_data(tmp_path_factory):
+    """Toy vessel pictures and pool, and an eval split with two pictures a patient."""
+    from training import synthetic
+    from training.degrade import degrade
+
+    root = tmp_path_factory.mktemp("toy")
+    synthetic.make(root, count=8, seed=1)
+    rows = (root / "manifest.csv").read_text().splitlines()
+    rng = np.random.default_rng(0)
+    pool = sorted((root / "pool" / "TOY").iterdir())
+    y, x = np.mgrid[:320, :320] / 320 - 0.5
+    visible = np.hypot(x, y) <= 0.48
+    labels = {"eyeq": ["good"] * 12 + ["usable"] * 6 + ["reject"] * 12, "drimdb": ["good"] * 8 + ["bad"] * 8}
+    for family, given in labels.items():
+        for index, label in enumerate(given):
+            picture = cv2.imread(str(pool[index % len(pool)]))[..., ::-1].copy()
+            severity = {"good": 0.0, "usable": 0.5}.get(label, 1.0)
+            if severity:
+                picture = degrade(picture, visible, "under_exposed", severity, rng, local=False).rgb
+            eye = ("left", "right")[index % 2]
+            name = f"eval/{family}/{label}/EYEPACS_{index // 2}_{eye}.png"
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(root / name), picture[..., ::-1])
+            rows.append(f"{name},eval,quality,TOY,{label},,320,320,toy")
+    outlier = "eval/drimdb/outlier/white.png"
+    (root / outlier).parent.mkdir(parents=True)
+    for index in range(5):
+        name = outlier.replace("white", f"white{index}")
+        cv2.imwrite(str(root / name), np.full((200, 200, 3), 40 + index, np.uint8))
+        rows.append(f"{name},eval,quality,TOY,outlier,,200,200,toy")
+    (root / "manifest.csv").write_text("\n".join(rows) + "\n")
+    return root
+
+
+@pytest.fixture(scope="module")
+def vessel_run(tmp_path_factory):
+    """Untrained vessel models as a run folder."""
+    from training import segment, vuad
+    from training.loop import LoopSettings
+
+    folder = tmp_path_factory.mktemp("run")
+    loop = LoopSettings(iterations=1, batch=1, learning_rate=1.0)
+    torch.manual_seed(0)
+    settings = segment.SegmenterSettings(64, 64, (8, 8), 0.5, loop)
+    segment.save(segment.Segmenter((8, 8), 64), settings, folder / "segmenter.pt")
+    settings = vuad.VuadSettings(32, (8, 8), 0.5, 0.0, loop)
+    vuad.save(vuad.Vuad((8, 8), 32), settings, folder / "vuad.pt")
+    return folder
+
+
+def evaluate(tmp_path, tiny_model, *arguments):
+    from training import evaluate as module
+
+    out = tmp_path / "out.json"
+    status = module.main(["--model", str(tiny_model), "--threads", "1", "--out", str(out), *arguments])
+    return status, json.loads(out.read_text()) if out.is_file() else None
+
+
+def test_evaluate_toy_pictures_gives_every_figure(tmp_path, tiny_model, toy_data, vessel_run):
+    status, result = evaluate(tmp_path, tiny_model, "--data", str(toy_data), "--run", str(vessel_run))
+    assert status == 0
+    assert set(result["tasks"]) == {
+        "drimdb_good_bad",
+        "drimdb_good_outlier",
+        "eyeq_good_reject",
+        "eyeq_readable_reject",
+        "eyeq_good_rest",
+    }
+    assert set(result["methods"]) == {
+        "model",
+        "local_contrast",
+        "laplacian_variance",
+        "vessel_density",
+        "vuad_area",
+        "supervised_probe",
+    }
+    assert [name for name, method in result["methods"].items() if method["uses_labels"]] == [
+        "supervised_probe"
+    ]
+    task = result["tasks"]["eyeq_good_reject"]
+    assert (task["n_good"], task["n_bad"], task["n_groups"]) == (12, 12, 12)
+    # The tiny model takes dark for bad, and the bad pictures are under-exposed.
+    assert task["methods"]["model"]["auroc"] > 0.95
+    assert task["methods"]["supervised_probe"]["auroc"] > 0.9
+    low, high = task["methods"]["local_contrast"]["auroc_interval"]
+    assert 0 <= low <= task["methods"]["local_contrast"]["auroc"] <= high <= 1
+    counts = result["verdicts"]["eyeq"]["good"]
+    assert sum(counts.values()) == 12
+    assert result["local"]["all"]["n_pictures"] == 4 * result["local"]["kinds"]["dark"]["n_pictures"]
+    assert result["local"]["kinds"]["dark"]["patch_auroc"] > 0.95
+    assert len(result["model"]["sha256"]) == len(result["manifest_sha256"]) == 64
+
+
+def test_evaluate_development_reads_no_picture_but_the_training_split(
+    tmp_path, tiny_model, toy_data, monkeypatch
+):
+    from training import local_defects
+
+    seen = []
+    load = local_defects.load_rgb
+    monkeypatch.setattr(local_defects, "load_rgb", lambda path: seen.append(str(path)) or load(path))
+    status, result = evaluate(tmp_path, tiny_model, "--data", str(toy_data), "--development")
+    assert status == 0
+    manifest = (toy_data / "manifest.csv").read_text().splitlines()
+    allowed = {line.split(",")[0] for line in manifest if ",train,vessel_image," in line}
+    assert seen
+    assert {path.removeprefix(f"{toy_data}/") for path in seen} <= allowed
+    assert "tasks" not in result
+    ranking = result["ranking"]["kinds"]["under_exposed"]
+    assert ranking["auroc"]["1.0"] == 1.0
+    assert ranking["spearman_severity"] > 0.9
+    assert ranking["spearman_visible"] > 0.8
+
+
+def test_evaluate_labels_file_gives_its_own_tasks(tmp_path, tiny_model, toy_data):
+    names = sorted(p for p in (toy_data / "eval" / "eyeq").rglob("*.png") if p.parent.name != "usable")
+    csv = tmp_path / "held.csv"
+    csv.write_text("path,label\n" + "".join(f"{p},{p.parent.name}\n" for p in names))
+    status, result = evaluate(tmp_path, tiny_model, "--labels", str(csv))
+    assert status == 0
+    assert list(result["tasks"]) == ["held_good_vs_reject"]
+    assert result["tasks"]["held_good_vs_reject"]["methods"]["model"]["auroc"] > 0.95
+    assert "supervised_probe" not in result["methods"]  # it needs EyeQ to learn from
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file,label\na.png,good\n", "has the columns file, label, expected path,label"),
+        ("path,label\na.png,fine\n", "held.csv:2: label is 'fine', expected one of good, usable"),
+        ("path,label\na.png,good\n", "has only the labels good"),
+    ],
+)
+def test_evaluate_wrong_labels_file_is_named(tmp_path, tiny_model, text, message, capsys):
+    csv = tmp_path / "held.csv"
+    csv.write_text(text)
+    status, result = evaluate(tmp_path, tiny_model, "--labels", str(csv))
+    assert (status, result) == (2, None)
+    assert message in capsys.readouterr().err
+
+
+def test_evaluate_missing_data_is_named(tmp_path, tiny_model, capsys):
+    status, _ = evaluate(tmp_path, tiny_model, "--data", str(tmp_path / "nothing"))
+    assert status == 2
+    assert "expected a folder that holds manifest.csv" in capsys.readouterr().err
+
+
+def test_cells_of_a_box_beyond_the_frame_counts_the_outside_as_zero():
+    from training.local_defects import cells_of
+
+    plane = np.ones((8, 8), np.float32)
+    cells = cells_of(plane, (-4, 0, 8), 2, 2)
+    np.testing.assert_allclose(cells, [[0, 1], [0, 1]])
+
+
+def test_local_benchmark_map_that_is_the_truth_is_perfect_and_its_inverse_is_not(tiny_model):
+    from dataclasses import dataclass
+
+    from training.local_defects import Tally, add_frame
+
+    @dataclass
+    class Report:
+        map: np.ndarray
+        crop: tuple[int, int, int] = (0, 0, 64)
+        frame_size: tuple[int, int] = (64, 64)
+        verdict: str = "reject"
+
+    strength = np.zeros((64, 64), np.float32)
+    strength[:, 32:] = 1
+    visible = np.ones((64, 64), bool)
+    truth = strength.reshape(8, 8, 8, 8).mean((1, 3))
+    right, wrong = Tally(), Tally()
+    add_frame([right], Report(truth), (strength, strength), visible, 0.5)
+    add_frame([wrong], Report(1 - truth), (strength, strength), visible, 0.5)
+    assert right.figures()["patch_auroc"] == right.figures()["pixel_auroc"] == 1
+    assert right.figures()["dice"] > 0.95  # the border is interpolated
+    assert wrong.figures()["patch_auroc"] == 0
+    assert wrong.figures()["dice"] < 0.05
+
+
+def test_baselines_blur_lowers_contrast_and_laplacian(toy_data):
+    from training import baselines
+    from training.data import crop_frame, load_rgb
+
+    frame = load_rgb(toy_data / "vessels" / "TOY" / "images" / "TOY_000.png")
+    sharp = crop_frame(frame, 256)
+    soft = crop_frame(cv2.GaussianBlur(frame, (0, 0), 5), 256)
+    assert baselines.local_contrast(soft) < 0.5 * baselines.local_contrast(sharp)
+    assert baselines.laplacian_variance(soft) < 0.5 * baselines.laplacian_variance(sharp)
+
+
+def test_probe_held_out_patient_has_no_part_in_its_own_score():
+    from training.baselines import cross_validated_probe
+
+    rng = np.random.default_rng(0)
+    features = rng.standard_normal((60, 5)).astype(np.float32)
+    good = rng.random(60) < 0.5
+    fold = np.arange(60) % 5
+    before = cross_validated_probe(features, list(good), fold)
+    changed = good.copy()
+    changed[fold == 2] = ~changed[fold == 2]
+    after = cross_validated_probe(features, list(changed), fold)
+    np.testing.assert_array_equal(before[fold == 2], after[fold == 2])
+    assert (before[fold != 2] != after[fold != 2]).any()

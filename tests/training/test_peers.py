@@ -1,0 +1,63 @@
+"""The latency benchmark's peers compute what ONNX Runtime computes."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnxruntime")
+pytestmark = pytest.mark.train
+
+SAME = 1e-5  # sums of a few hundred float32 products in another order
+
+
+def test_torch_graph_exported_student_equals_onnx_runtime(tmp_path):
+    from benchmarks.peers import OnnxRuntimeNetwork, TorchGraph
+    from training.export import write_onnx
+    from training.student import Student
+
+    torch.manual_seed(0)
+    model = Student(16, pretrained=False).eval()
+    path = tmp_path / "student.onnx"
+    write_onnx(model, 64, path)
+    image = np.random.default_rng(0).standard_normal((1, 3, 64, 64)).astype(np.float32)
+    expected = OnnxRuntimeNetwork(path, 1).logits(image)
+    with torch.inference_mode():
+        found = TorchGraph(path)(torch.from_numpy(image))[0, 0].numpy()
+    assert expected.shape == (4, 4)
+    np.testing.assert_allclose(found, expected, atol=SAME * max(1, np.abs(expected).max()))
+
+
+def test_torch_graph_unknown_operator_is_named(tiny_model):
+    from benchmarks.peers import TorchGraph
+
+    with pytest.raises(ValueError, match="graph has the operator AveragePool, expected one of Add"):
+        TorchGraph(tiny_model)
+
+
+def test_measure_verifies_before_it_times(tmp_path, monkeypatch):
+    from benchmarks import latency, peers
+    from training.export import write_onnx
+    from training.student import Student
+
+    torch.manual_seed(0)
+    path = tmp_path / "student.onnx"
+    write_onnx(Student(16, pretrained=False).eval(), 64, path)
+    import hashlib
+    import json
+
+    from tests.golden.make_tiny_model import tiny_contract
+
+    contract = tiny_contract(b"", path.name)
+    contract["model"]["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    contract["output"] |= {"width": 4, "height": 4}
+    (tmp_path / "student.onnx.json").write_text(json.dumps(contract))
+    monkeypatch.setattr(latency, "WARM_UP", 1)
+    frame = latency.camera_frame()
+    result = latency.measure(path, frame, 1, 2)
+    assert result["agreement"]["chain_network_max"] < latency.NETWORK_TOLERANCE
+    assert result["times_ms"]["chain"]["total"]["p50"] > result["times_ms"]["chain"]["network"]["p50"]
+    assert result["chain_over_efiqa_p50"] > 1
+    right = peers.OnnxRuntimeNetwork.logits
+    monkeypatch.setattr(peers.OnnxRuntimeNetwork, "logits", lambda self, image: right(self, image) + 0.1)
+    with pytest.raises(RuntimeError, match=r"the network of onnxruntime differs by 0\.0"):
+        latency.measure(path, frame, 1, 2)
