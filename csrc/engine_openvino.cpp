@@ -10,6 +10,7 @@
 #include <string>
 
 #include "engine_backends.h"
+#include "onnx_scan.h"
 #include "status.h"
 
 namespace efiqa {
@@ -102,6 +103,7 @@ void check_model(const ov::Model& model, const Contract& contract) {
 
 std::shared_ptr<ov::Model> read_onnx(const std::string& model_bytes) {
   // The ONNX front end by name: read_model would take whatever format the bytes happen to be in.
+  check_onnx_is_self_contained(model_bytes);
   MemoryBuffer buffer(model_bytes);
   std::istream stream(&buffer);
   ov::frontend::FrontEndManager manager;

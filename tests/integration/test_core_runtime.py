@@ -326,6 +326,11 @@ def odd_model(**changes: Any) -> bytes:
         graph.node[1].output[0] = "raw"
         graph.node.append(helper.make_node("Cast", ["raw"], ["logits"], to=changes["output_dtype"]))
         graph.output[0].type.tensor_type.elem_type = changes["output_dtype"]
+    if "external" in changes:
+        weight = graph.initializer[0]
+        weight.ClearField("float_data")
+        weight.data_location = TensorProto.EXTERNAL
+        weight.external_data.add(key="location", value=changes["external"])
     if "second_output" in changes:
         graph.output.append(helper.make_tensor_value_info("blocks", TensorProto.FLOAT, [1, 3, GRID, GRID]))
     return bytes(model.SerializeToString())
@@ -344,7 +349,8 @@ def odd_model(**changes: Any) -> bytes:
             odd_model(second_output=True),
             "the model has 1 inputs and 2 outputs, the contract describes one of each",
         ),
-        (b"no model at all", "OpenVINO cannot open the model: Model can't be parsed"),
+        (odd_model(external="w.bin"), "the model keeps values in another file, which its contract's hash"),
+        (b"no model at all", "the model is not an ONNX file, or a damaged one; copy or export it again"),
     ],
 )
 def test_model_that_does_not_fit_is_refused_in_one_line(tmp_path: Path, model: bytes, message: str) -> None:
