@@ -64,8 +64,8 @@ def signed_distance(shape: str, x: FloatArray, y: FloatArray, rng: np.random.Gen
         return rng.uniform(-0.35, 0.6) - along
     if shape == "sector":  # from a point near the centre, 50 to 150 degrees wide
         half_width = rng.uniform(0.45, 1.3)
-        turn = np.abs(np.arctan2(across, along + rng.uniform(0.0, 0.5)))
-        return (np.hypot(x, y) * (turn - half_width)).astype(np.float32)
+        ahead = along + rng.uniform(0.0, 0.5)
+        return (np.hypot(ahead, across) * (np.abs(np.arctan2(across, ahead)) - half_width)).astype(np.float32)
     if shape == "ring":  # the periphery
         return rng.uniform(0.5, 0.8) - np.hypot(x, y)
     if shape == "crescent":  # outside a disc that is shifted away from it
