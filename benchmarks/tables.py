@@ -102,8 +102,15 @@ def verdicts(results: Results) -> str:
             total = sum(counts.values())
             readable = counts.get("good", 0) + counts.get("usable", 0)
             cells = [str(counts.get(name, 0)) for name in names]
-            rows.append([f"{family} {label}", str(total), *cells, percent(readable / total)])
-    header = [f"operating point `{results['operating_point']}`", "pictures", *names, "good or usable, %"]
+            rejected = percent(counts.get("reject", 0) / total)
+            rows.append([f"{family} {label}", str(total), *cells, percent(readable / total), rejected])
+    header = [
+        f"operating point `{results['operating_point']}`",
+        "pictures",
+        *names,
+        "good or usable, %",
+        "reject, %",
+    ]
     return table(header, rows) + origin(results)
 
 

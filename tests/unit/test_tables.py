@@ -173,7 +173,7 @@ def test_table_every_row_has_the_header_s_width(repository: Path, name: str) -> 
 
 def test_verdicts_share_of_readable_pictures(repository: Path) -> None:
     text = tables.content_of("verdicts", repository / "benchmarks" / "results")
-    assert "| drimdb good | 10 | 8 | 1 | 1 | 0 | 90.0 |" in text
+    assert "| drimdb good | 10 | 8 | 1 | 1 | 0 | 90.0 | 10.0 |" in text
 
 
 def test_local_missing_figure_is_a_dash(repository: Path) -> None:
