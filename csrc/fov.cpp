@@ -194,11 +194,13 @@ FieldOfView FovFinder::find(const FrameView& frame) {
       circle = finer;
       support = finer_support;
     }
-    s.rim.refine(s.images.fine, levels, &circle);
+    const float edge = support.outer + kCutShare * (support.inner - support.outer);
+    Box cuts = box;
+    find_cuts(s.images.fine, circle, edge, &cuts);
+    s.rim.refine(s.images.fine, levels, cuts, &circle);
     box = {std::max(0.0, circle.x - circle.radius), std::max(0.0, circle.y - circle.radius),
            std::min(width, circle.x + circle.radius), std::min(height, circle.y + circle.radius)};
-    find_cuts(s.images.fine, circle, support.outer + kCutShare * (support.inner - support.outer),
-              &box);
+    find_cuts(s.images.fine, circle, edge, &box);
   } else if (looks_like_picture(frame)) {
     fov.shape = FovShape::kRectangle;
     box = s.find_box(width, height, levels);

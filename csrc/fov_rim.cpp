@@ -94,8 +94,10 @@ RimSupport Rim::support(const Plane& plane, const Circle& c, const Levels& level
   return support;
 }
 
-void Rim::refine(const Plane& plane, const Levels& levels, Circle* circle) {
-  const double width = plane.width * plane.scale_px, height = plane.height * plane.scale_px;
+void Rim::refine(const Plane& plane, const Levels& levels, const Box& box, Circle* circle) {
+  // Cuts are soft and may lean a little: what lies near one is not taken for the rim.
+  const double margin = 1.5 * plane.scale_px;
+  const Box inner{box.left + margin, box.top + margin, box.right - margin, box.bottom - margin};
   const double step = 0.5 * plane.scale_px;
   // The steepest fall over this many steps, two pixels, marks the rim.
   constexpr int kSpan = 4;
@@ -110,10 +112,7 @@ void Rim::refine(const Plane& plane, const Levels& levels, Circle* circle) {
       for (; seen < samples; ++seen) {
         const double r = circle->radius - reach + seen * step;
         const double x = circle->x + d.x * r, y = circle->y + d.y * r;
-        if (x < plane.scale_px || y < plane.scale_px || x > width - plane.scale_px ||
-            y > height - plane.scale_px) {
-          break;
-        }
+        if (x < inner.left || y < inner.top || x > inner.right || y > inner.bottom) break;
         profile[seen] = plane.at(x, y);
       }
       int best = -1;

@@ -20,6 +20,11 @@ struct Levels {
 
 Levels estimate_levels(const Plane& plane, std::vector<float>& buffer);
 
+// Of frame pixels.
+struct Box {
+  double left = 0, top = 0, right = 0, bottom = 0;
+};
+
 constexpr int kRimAngles = 256;
 
 struct RimSupport {
@@ -39,8 +44,9 @@ class Rim {
 
   RimSupport support(const Plane& plane, const Circle& circle, const Levels& levels);
 
-  // Moves the circle onto the steepest part of the rim, seen along rays from its centre.
-  void refine(const Plane& plane, const Levels& levels, Circle* circle);
+  // Moves the circle onto the steepest part of the rim, seen along rays from its centre as far as
+  // they stay in `box`.
+  void refine(const Plane& plane, const Levels& levels, const Box& box, Circle* circle);
 
  private:
   struct Direction {
@@ -53,9 +59,6 @@ class Rim {
 
 // Moves the sides of `box` inwards to straight cuts: lines of the circle, from its edge on, that
 // are dark up to a sudden end. Gradual ends are shadows and leave the box alone.
-struct Box {
-  double left = 0, top = 0, right = 0, bottom = 0;
-};
 void find_cuts(const Plane& plane, const Circle& circle, float threshold, Box* box);
 
 }  // namespace efiqa
