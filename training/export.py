@@ -26,7 +26,7 @@ from training.data import RESIZE_FILTER, ByteArray, CropSet, FloatArray, resize_
 from training.degrade import KINDS, degrade
 from training.progress import track
 from training.pseudo_labels import to_grid
-from training.student import Student, load_student, normalised
+from training.student import Student, hidden, load_student, normalised
 from training.teacher import shrink
 
 if TYPE_CHECKING:
@@ -125,27 +125,27 @@ def score(model: Student, rgb: ByteArray, weights: FloatArray) -> float:
 def graded_scores(
     model: Student, clean: CropSet, size_px: int, grid: int, count: int, seed: int
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return scores of clean pictures, and hidden share and score of the same ones degraded all over."""
-    hidden, scores, clean_scores = [], [], []
+    """Return scores of clean pictures, and lost share and score of the same ones degraded all over."""
+    lost, scores, clean_scores = [], [], []
     rng = np.random.default_rng(seed)
     for index in track(range(min(count, len(clean))), "operating points"):
         rgb = resize_crop(np.ascontiguousarray(clean.rgb[index]), size_px)
         visible = shrink(clean.visible[index], size_px)
         weights = to_grid(visible, grid)
         clean_scores.append(score(model, rgb, weights))
-        hidden.append(0.0)
+        lost.append(0.0)
         scores.append(clean_scores[-1])
         for _ in range(6):
             kind = KINDS[int(rng.integers(len(KINDS)))]
             damaged = degrade(rgb, visible, kind, rng.uniform(0.1, 1.0), rng, local=False)
-            hidden.append(float(damaged.strength[visible].mean()))
+            lost.append(float(hidden(damaged)[visible].mean()))
             scores.append(score(model, damaged.rgb, weights))
-    return tuple(np.asarray(each, np.float32) for each in (clean_scores, hidden, scores))  # type: ignore[return-value]
+    return tuple(np.asarray(each, np.float32) for each in (clean_scores, lost, scores))  # type: ignore[return-value]
 
 
-def best_limit(hidden: FloatArray, scores: FloatArray, allowed: float) -> tuple[float, float]:
-    """Return the score that best tells hidden <= allowed from more, and its balanced accuracy."""
-    fine = hidden <= allowed
+def best_limit(lost: FloatArray, scores: FloatArray, allowed: float) -> tuple[float, float]:
+    """Return the score that best tells lost <= allowed from more, and its balanced accuracy."""
+    fine = lost <= allowed
     limits = np.unique(np.round(scores, 3))
     accuracy = [0.5 * ((scores[fine] >= limit).mean() + (scores[~fine] < limit).mean()) for limit in limits]
     best = int(np.argmax(accuracy))
@@ -165,13 +165,13 @@ def run(config: Config, clean: CropSet, out: Path, manifest_hash: str) -> None:
     if not worst <= PARITY_LIMIT:
         path.unlink()
         raise ValueError(f"parity: a probability differs by {worst}, expected at most {PARITY_LIMIT}")
-    clean_scores, hidden, scores = graded_scores(
+    clean_scores, lost, scores = graded_scores(
         model, clean, settings.size_px, settings.grid, config.export.calibration_pictures, config.seed + 4
     )
     points: dict[str, dict[str, float]] = {}
     accuracy: dict[str, NDArray[np.floating] | list[float]] = {}
     for name, (good, usable) in OPERATING_POINTS.items():
-        limits = [best_limit(hidden, scores, allowed) for allowed in (good, usable)]
+        limits = [best_limit(lost, scores, allowed) for allowed in (good, usable)]
         points[name] = {"good_min_score": limits[0][0], "usable_min_score": min(limits[1][0], limits[0][0])}
         accuracy[name] = [limits[0][1], limits[1][1]]
     contract = make_contract(config, path, points, manifest_hash)
