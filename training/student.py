@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from lightning.fabric import Fabric
 from numpy.typing import NDArray
+from scipy import ndimage
 from torch import nn
 from torch.nn import functional as F
 
@@ -188,6 +189,20 @@ def random_view(size: int, rng: np.random.Generator) -> View:
     return View((x0 + x1 - side) // 2, (y0 + y1 - side) // 2, side, turns, mirror, (x0, y0, x1, y1))
 
 
+def filled_outside(maps: FloatArray, weights: FloatArray) -> FloatArray:
+    """Return maps (N, g, g) whose cells outside the field take the nearest inner cell's value.
+
+    A teacher says anything there, and a resampled map would bring it in over the rim.
+    """
+    filled = maps.copy()
+    for values, weight in zip(filled, weights, strict=True):
+        outside = weight <= 0.5
+        if not outside.all():
+            nearest = ndimage.distance_transform_edt(outside, return_distances=False, return_indices=True)
+            values[...] = values[tuple(nearest)]
+    return filled
+
+
 class StudentSamples:
     """Draws (image, target, weight) of the three kinds of pictures."""
 
@@ -265,8 +280,8 @@ def predict(model: Student, rgb: ByteArray) -> FloatArray:
 
 def run(fabric: Fabric, settings: StudentSettings, pool: CropSet, out: Path, seed: int) -> None:
     """Train the student and write the stage's files."""
-    teacher = np.load(out / "teacher" / "pool.npy").astype(np.float32)
     weights = np.load(out / "pseudo" / "labels.npz")["weights"]
+    teacher = filled_outside(np.load(out / "teacher" / "pool.npy").astype(np.float32), weights)
     badness = (teacher * weights).sum((1, 2)) / weights.sum((1, 2))
     torch.manual_seed(seed)
     model = Student(settings.width).to(memory_format=torch.channels_last)

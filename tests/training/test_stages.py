@@ -187,3 +187,12 @@ def test_best_limit_separable_scores_are_separated():
     limit, accuracy = best_limit(hidden, scores, 0.5)
     assert 0.3 < limit <= 0.8
     assert accuracy == 1.0
+
+
+def test_filled_outside_rim_cells_keep_their_values():
+    from training.student import filled_outside
+
+    maps = np.array([[[1.0, 1.0, 1.0], [1.0, 0.1, 0.2], [1.0, 0.3, 0.4]]], np.float32)
+    weights = np.array([[[0, 0, 0], [0, 1, 1], [0, 1, 1]]], np.float32)
+    expected = [[0.1, 0.1, 0.2], [0.1, 0.1, 0.2], [0.3, 0.3, 0.4]]
+    assert np.allclose(filled_outside(maps, weights)[0], expected)
