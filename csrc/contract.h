@@ -29,7 +29,7 @@ struct Contract {
   std::string output_name;
   int grid_width = 0;
   int grid_height = 0;
-  float calibration_scale = 1;   // probability = sigmoid(scale * logit + offset)
+  float calibration_scale = 1;  // probability = sigmoid(scale * logit + offset)
   float calibration_offset = 0;
   float region_threshold = 0.5f;  // a cell from here on belongs to a bad region
   std::vector<OperatingPoint> operating_points;
@@ -40,8 +40,9 @@ struct Contract {
   const OperatingPoint& operating_point(const std::string& name) const;
 };
 
-// Parses and validates. Throws Error(kContractInvalid) naming field, value, rule and fix; a missing,
-// unknown, repeated or ill-typed field is an error, never a default. `origin` is for messages.
+// Parses and validates. Throws Error(kContractInvalid) naming field, value, rule and fix; a
+// missing, unknown, repeated or ill-typed field is an error, never a default. `origin` is for
+// messages.
 Contract parse_contract(const std::string& json_text, const std::string& origin);
 
 // "model.onnx" -> "model.onnx.json".

@@ -19,17 +19,17 @@ struct TensorView {
 class Engine {
  public:
   virtual ~Engine() = default;
-  virtual TensorView input() = 0;   // (1, 3, H, W) float32, engine-owned
-  virtual TensorView output() = 0;  // (1, 1, h, w) float32 logits, engine-owned
-  virtual void run() = 0;           // Throws Error(kEngineFailure).
+  virtual TensorView input() = 0;               // (1, 3, H, W) float32, engine-owned
+  virtual TensorView output() = 0;              // (1, 1, h, w) float32 logits, engine-owned
+  virtual void run() = 0;                       // Throws Error(kEngineFailure).
   virtual std::string description() const = 0;  // "OpenVINO 2026.4.0 CPU f32, 2 threads"
 };
 
 struct BackendInfo {
   Backend backend;
-  const char* name;        // "openvino", "tensorrt"
-  bool built_in;           // compiled into this library
-  std::string version;     // of the vendor library, or why there is none
+  const char* name;     // "openvino", "tensorrt"
+  bool built_in;        // compiled into this library
+  std::string version;  // of the vendor library, or why there is none
 };
 
 // In the order in which kAuto tries them.

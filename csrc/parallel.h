@@ -23,7 +23,8 @@ class ThreadPool {
   template <typename Body>
   void for_ranges(int count, int grain, Body&& body) {
     using Plain = std::remove_reference_t<Body>;
-    run(count, grain,
+    run(
+        count, grain,
         [](void* context, int begin, int end) { (*static_cast<Plain*>(context))(begin, end); },
         const_cast<void*>(static_cast<const void*>(&body)));
   }

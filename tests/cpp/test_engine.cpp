@@ -10,18 +10,6 @@ using efiqa_test::error_of;
 using efiqa_test::read_golden;
 using efiqa_test::replaced;
 
-namespace {
-
-// What opening the tiny model answers under a contract in which `from` became `to`.
-std::string refusal_under(const std::string& from, const std::string& to) {
-  const std::string text = replaced(efiqa_test::tiny_contract_text(), from, to);
-  const efiqa::Contract contract = efiqa::parse_contract(text, "tiny.onnx.json");
-  return error_of(
-      [&] { efiqa::open_engine(read_golden("tiny.onnx"), contract, Backend::kAuto, 1); });
-}
-
-}  // namespace
-
 TEST(engine_back_ends_are_listed_in_order_with_the_reason_of_a_missing_one) {
   const std::vector<efiqa::BackendInfo> list = efiqa::backends();
   CHECK(list.size() == 2);
@@ -61,6 +49,18 @@ TEST(engine_without_any_back_end_says_how_to_get_one) {
 }
 
 #else
+
+namespace {
+
+// What opening the tiny model answers under a contract in which `from` became `to`.
+std::string refusal_under(const std::string& from, const std::string& to) {
+  const std::string text = replaced(efiqa_test::tiny_contract_text(), from, to);
+  const efiqa::Contract contract = efiqa::parse_contract(text, "tiny.onnx.json");
+  return error_of(
+      [&] { efiqa::open_engine(read_golden("tiny.onnx"), contract, Backend::kAuto, 1); });
+}
+
+}  // namespace
 
 TEST(engine_of_tiny_model_answers_block_means) {
   const efiqa::Contract contract = efiqa_test::tiny_contract();
