@@ -35,6 +35,7 @@ from training.degrade_light import (
 from training.degrade_shapes import SHAPES, field_coordinates, random_support
 
 KINDS = tuple(DEFECTS)
+BLUR_KINDS = ("defocus", "motion")
 VESSEL_CONTRAST = 0.020  # rms of a clean crop's green channel in the vessels' band, sRGB 0..1
 BAND_FINE, BAND_COARSE = 0.0025, 0.012  # sigmas of the vessels' band-pass as a share of S
 NOISE_IN_BAND = 0.55  # share of the sensor noise's rms that the band-pass keeps at S = 384
@@ -44,12 +45,28 @@ NOISE_IN_BAND = 0.55  # share of the sensor noise's rms that the band-pass keeps
 
 @dataclass(frozen=True)
 class Degraded:
-    """A degraded crop: rgb uint8 (S, S, 3), and strength float32 (S, S), how much anatomy is hidden, 0..1."""
+    """A degraded crop: rgb uint8 (S, S, 3), and strength float32 (S, S), how much contrast is lost, 0..1."""
 
     rgb: ByteArray
     strength: FloatArray
     kind: str
     severity: float
+
+    @property
+    def hidden(self) -> FloatArray:
+        """How much anatomy cannot be found any more, (S, S) in 0..1."""
+        return hidden_share(self.strength, self.kind)
+
+
+def hidden_share(loss: FloatArray, kind: str) -> FloatArray:
+    """Return how much anatomy cannot be found any more, 0..1, where the share ``loss`` of its contrast is lost.
+
+    Blur takes the vessel's edge with the contrast: half of the one is half of the other. Under a veil or in
+    the dark the edge stays, and a vessel is still found at half of its contrast. Source: the segmenter on 60
+    degraded pictures of the vessel sets (train); it misses half of the vessels at a loss of about 0.5 for
+    blur and 0.8 for the other kinds.
+    """
+    return loss if kind in BLUR_KINDS else loss**2
 
 
 def _add_noise(scene: Scene, result: Result) -> None:

@@ -1,9 +1,9 @@
 """Does the map point at the defect? Synthetic local defects of known place on clean pictures.
 
 A picture's crop is laid into a frame with a dark border, as a camera would deliver it, one local defect is
-put on it, and the frame goes through the installed Runtime. The truth is the strength map of
-training.degrade: a cell, or a pixel, is bad where more than half of the anatomy is lost, and good where less
-than a tenth is; what lies between is not judged.
+put on it, and the frame goes through the installed Runtime. The truth is `Degraded.hidden` of
+training.degrade: a cell, or a pixel, is bad where more than half of the anatomy is hidden, and good where
+less than a tenth is; what lies between is not judged.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from efiqa import QualityReport, Runtime
 from training.data import Picture, crop_frame, load_rgb
-from training.degrade import degrade, visibility_loss
+from training.degrade import degrade, hidden_share, visibility_loss
 from training.metrics import auroc, dice
 from training.progress import track
 
@@ -139,7 +139,7 @@ def add_frame(
 ) -> None:
     """Count one assessed frame in each of ``tallies``.
 
-    ``truths``: the strength map and the measured loss, each (H, W); ``visible`` (H, W): the true field of
+    ``truths``: how much is hidden by the defect's physics, and as measured, each (H, W); ``visible`` (H, W): the true field of
     view; ``threshold``: probability from which the map says "bad" for the Dice figure.
     """
     for tally in tallies:
@@ -150,14 +150,14 @@ def add_frame(
     height, width = report.map.shape
     share = cells_of(visible.astype(np.float32), report.crop, width, height)
     inside, mapped = share > 0.5, np.isfinite(report.map)
-    strength, measured = (
+    hidden, measured = (
         cells_of(truth, report.crop, width, height) / np.maximum(share, 1e-6) for truth in truths
     )
     step = np.s_[PIXEL_STEP // 2 :: PIXEL_STEP, PIXEL_STEP // 2 :: PIXEL_STEP]
     pixel_score, pixel_loss = frame_map(report)[step], truths[0][step]
     pixel_seen = visible[step] & np.isfinite(pixel_score)
     lost = pixel_loss[pixel_seen] > BAD_ABOVE
-    cells = _judged(strength, report.map, inside & mapped)
+    cells = _judged(hidden, report.map, inside & mapped)
     cells_measured = _judged(measured, report.map, inside & mapped)
     pixels = _judged(pixel_loss, pixel_score, pixel_seen)
     overlap = dice(lost, pixel_score[pixel_seen] >= threshold)
@@ -167,8 +167,8 @@ def add_frame(
         tally.pixels.append(pixels)
         if lost.any():
             tally.dices.append(overlap)
-        tally.bad += int((inside & (strength > BAD_ABOVE)).sum())
-        tally.unseen_bad += int((inside & (strength > BAD_ABOVE) & ~mapped).sum())
+        tally.bad += int((inside & (hidden > BAD_ABOVE)).sum())
+        tally.unseen_bad += int((inside & (hidden > BAD_ABOVE) & ~mapped).sum())
 
 
 def local_benchmark(
@@ -192,10 +192,10 @@ def local_benchmark(
             rng = np.random.default_rng([seed, order, zlib.crc32(frame.name.encode())])
             severity = rng.uniform(*SEVERITY)
             damaged = degrade(frame.rgb, frame.visible, kind, severity, rng, local=True)
-            measured = visibility_loss(frame.rgb, damaged.rgb, frame.visible)
+            measured = hidden_share(visibility_loss(frame.rgb, damaged.rgb, frame.visible), kind)
             report = runtime.assess(damaged.rgb)
             tallies = (kinds[name], datasets[frame.dataset], overall)
-            add_frame(tallies, report, (damaged.strength, measured), frame.visible, threshold)
+            add_frame(tallies, report, (damaged.hidden, measured), frame.visible, threshold)
     return {
         "severity": list(SEVERITY),
         "bad_above": BAD_ABOVE,

@@ -39,7 +39,7 @@ def severity_ranking(runtime: Runtime, pictures: Sequence[Picture], *, seed: int
             rng = np.random.default_rng([seed, order, zlib.crc32(frame.name.encode())])
             made = [degrade(frame.rgb, frame.visible, kind, s, rng, local=False) for s in SEVERITIES]
             scores[kind].append([score_of(runtime, each.rgb) for each in made])
-            visible[kind].append([1 - float(each.strength[frame.visible].mean()) for each in made])
+            visible[kind].append([1 - float(each.hidden[frame.visible].mean()) for each in made])
     report: dict[str, Any] = {}
     for kind in KINDS:
         table = np.array(scores[kind])  # (pictures, severities)

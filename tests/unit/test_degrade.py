@@ -220,3 +220,11 @@ def test_colour_cast_changes_colour_and_hides_nothing() -> None:
     assert (
         dg.visibility_loss(rgb, cast, visible)[visible].mean() < 0.3
     )  # dimmer at most by exp(-0.7) of light
+
+
+def test_hidden_share_blur_hides_as_much_as_it_takes_and_a_veil_less() -> None:
+    loss = np.float32([0.0, 0.5, 1.0])
+    np.testing.assert_array_equal(dg.hidden_share(loss, "defocus"), loss)
+    np.testing.assert_array_equal(dg.hidden_share(loss, "haze"), np.float32([0.0, 0.25, 1.0]))
+    out = severe("haze", local=True)
+    np.testing.assert_array_equal(out.hidden, out.strength**2)
