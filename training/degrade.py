@@ -45,7 +45,7 @@ NOISE_IN_BAND = 0.55  # share of the sensor noise's rms that the band-pass keeps
 
 @dataclass(frozen=True)
 class Degraded:
-    """A degraded crop: rgb uint8 (S, S, 3), and strength float32 (S, S), how much contrast is lost, 0..1."""
+    """A degraded crop: rgb uint8 (S, S, 3), and strength float32 (S, S): contrast lost, 0..1."""
 
     rgb: ByteArray
     strength: FloatArray

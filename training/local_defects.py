@@ -27,7 +27,7 @@ from training.progress import track
 CROP_PX, BORDER_PX = 704, 32  # of the frame: 768 px a side, about what the data folder's pictures have
 PIXEL_STEP = 4  # the pixel figures are made at 192 px a side: the map has 24 cells there
 BAD_ABOVE, GOOD_BELOW = 0.5, 0.1
-SEVERITY = (0.6, 1.0)  # from here on every kind hides more than half inside its support
+SEVERITY = (0.7, 1.0)  # from here on every kind hides about half or more inside its support
 KINDS = {"blur": "defocus", "dark": "under_exposed", "glare": "glare", "haze": "haze"}
 
 FloatArray = NDArray[np.float32]
@@ -139,8 +139,8 @@ def add_frame(
 ) -> None:
     """Count one assessed frame in each of ``tallies``.
 
-    ``truths``: how much is hidden by the defect's physics, and as measured, each (H, W); ``visible`` (H, W): the true field of
-    view; ``threshold``: probability from which the map says "bad" for the Dice figure.
+    ``truths``: how much is hidden by the defect's physics, and as measured, each (H, W); ``visible`` (H, W):
+    the true field of view; ``threshold``: probability from which the map says "bad" for the Dice figure.
     """
     for tally in tallies:
         tally.frames += 1
