@@ -59,7 +59,7 @@ class Degraded:
 
 
 def hidden_share(loss: FloatArray, kind: str) -> FloatArray:
-    """Return how much anatomy cannot be found any more, 0..1, where the share ``loss`` of its contrast is lost.
+    """Return how much anatomy cannot be found, 0..1, where the share ``loss`` of its contrast is lost.
 
     Blur takes the vessel's edge with the contrast: half of the one is half of the other. Under a veil or in
     the dark the edge stays, and a vessel is still found at half of its contrast. Source: the segmenter on 60
