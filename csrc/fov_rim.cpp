@@ -27,7 +27,8 @@ float least_step(const Levels& levels) {
 // that of the darkest corner. Medians, so that a stamp in a corner does not matter.
 Levels estimate_levels(const Plane& plane, std::vector<float>& buffer) {
   Levels levels;
-  const int legs = std::max(3, static_cast<int>(0.035 * std::min(plane.width, plane.height)));
+  const int shortest = std::min(plane.width, plane.height);  // 2 for a frame of 8192 x 64
+  const int legs = std::min(std::max(3, static_cast<int>(0.035 * shortest)), shortest);
   levels.border = 1e9f;
   for (int corner = 0; corner < 4; ++corner) {
     buffer.clear();
