@@ -37,8 +37,20 @@ DoubleArray = NDArray[np.float64]
 
 
 def local_contrast(crop: Crop) -> float:
-    """Return the rms of the green channel's vessel band (difference of Gaussians) in the field, 0..1."""
-    return float(np.sqrt(np.mean(vessel_band(crop.rgb, crop.visible)[crop.visible] ** 2)))
+    """Return the mean magnitude of the green channel's vessel band (difference of Gaussians), 0..1.
+
+    The rim, which flash and the field stop make the strongest edge of all, is left out.
+    """
+    inner = _inner(crop)
+    return float(np.abs(vessel_band(crop.rgb, crop.visible)[inner]).mean()) if inner.any() else 0.0
+
+
+def _inner(crop: Crop) -> NDArray[np.bool_]:
+    """Return the field (S, S) without its outermost 2 %."""
+    reach = 2 * round(0.01 * crop.rgb.shape[0]) + 1
+    padded = np.pad(crop.visible.astype(np.uint8), reach)  # the crop's border is the field's as well
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    return np.asarray(cv2.erode(padded, kernel)[reach:-reach, reach:-reach], bool)
 
 
 def laplacian_variance(crop: Crop) -> float:
@@ -47,7 +59,7 @@ def laplacian_variance(crop: Crop) -> float:
     The rim is left out: the black outside would count as detail. Source: Pech-Pacheco et al., ICPR 2000.
     """
     grey = cv2.cvtColor(crop.rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    inner = cv2.erode(crop.visible.astype(np.uint8), np.ones((7, 7), np.uint8)).astype(bool)
+    inner = _inner(crop)
     if not inner.any():
         return 0.0
     return float(cv2.Laplacian(grey, cv2.CV_32F, ksize=3)[inner].var())
