@@ -248,6 +248,17 @@ def test_assess_names_that_are_no_text_survive(work, assess):
     assert len(table.stdout.splitlines()) > 4
 
 
+def _started(arguments: list[str]) -> subprocess.Popen[str]:
+    """Start the program as from a terminal; a background job's children ignore SIGINT from the start."""
+    return subprocess.Popen(
+        [*EFIQA, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
 def _many(work: Path, count: int) -> None:
     data = encoded(drawn_eye(1500, 1500), "JPEG")
     for number in range(count):
@@ -257,9 +268,7 @@ def _many(work: Path, count: int) -> None:
 def test_assess_interrupted_exits_130_and_keeps_what_is_finished(work, tiny_model):
     _many(work, 300)
     arguments = ["assess", "photos", "--model", str(tiny_model), "--json", "out.jsonl"]
-    process = subprocess.Popen(
-        [*EFIQA, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    process = _started(arguments)
     deadline = time.monotonic() + 60
     while not any(path.stat().st_size for path in work.glob(".out.jsonl.*.tmp")):
         assert time.monotonic() < deadline
@@ -277,9 +286,7 @@ def test_assess_interrupted_exits_130_and_keeps_what_is_finished(work, tiny_mode
 def test_assess_reader_that_goes_away_is_no_error_message(work, tiny_model):
     _many(work, 100)
     arguments = ["assess", "photos", "--model", str(tiny_model), "--json", "-"]
-    process = subprocess.Popen(
-        [*EFIQA, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    process = _started(arguments)
     assert process.stdout.readline().startswith("{")
     process.stdout.close()
     assert process.wait(timeout=60) == 141
