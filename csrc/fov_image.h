@@ -11,7 +11,7 @@
 
 namespace efiqa {
 
-// Grey levels 0..255, not rounded. Pixel (i, j) stands for the square
+// Grey levels 0..255, not rounded; at least 2 x 2. Pixel (i, j) stands for the square
 // [i * scale_px, (i + 1) * scale_px) x [j * scale_px, (j + 1) * scale_px) of the frame.
 struct Plane {
   int width = 0, height = 0, scale_px = 1;

@@ -296,12 +296,17 @@ TEST(fov_largest_and_smallest_frames_are_read) {
   small.x = small.y = 32;
   small.radius = 28;
   CHECK(overlap(small, find(draw(small).view)) >= 0.97);  // half a pixel of 28
-  Scene narrow;
-  narrow.width = 8192;
-  narrow.height = 64;
-  narrow.x = 4096;
-  narrow.y = 32;
-  find(draw(narrow).view);
+  // The flattest frames there are: their small images are two pixels across.
+  for (const bool tall : {false, true}) {
+    Scene narrow;
+    narrow.width = tall ? 64 : 8192;
+    narrow.height = tall ? 8192 : 64;
+    narrow.x = narrow.width / 2.0;
+    narrow.y = narrow.height / 2.0;
+    const FieldOfView fov = find(draw(narrow).view);
+    CHECK(fov.right_px <= static_cast<float>(narrow.width));
+    CHECK(fov.bottom_px <= static_cast<float>(narrow.height));
+  }
 }
 
 TEST(fov_square_crop_surrounds_the_visible_box) {
