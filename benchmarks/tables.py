@@ -136,6 +136,10 @@ def local(results: Results) -> str:
     return table(header, rows) + origin(results)
 
 
+def _threads(count: str) -> str:
+    return f"{count} thread{'' if count == '1' else 's'}"
+
+
 def _milliseconds(times: dict[str, float]) -> list[str]:
     return [f"{times[key]:.1f}" for key in ("p50", "p95", "p99", "max")]
 
@@ -147,7 +151,7 @@ def latency(results: Results) -> str:
         times = found["times_ms"]
         rows.append(
             [
-                f"**efiqa**, {threads} threads: frame to report + overlay",
+                f"**efiqa**, {_threads(threads)}: frame to report + overlay",
                 *_milliseconds(times["efiqa"]["total"]),
                 "",
             ]
@@ -156,19 +160,19 @@ def latency(results: Results) -> str:
             ratio = f"{found['chain_over_efiqa_p50']:.1f}x"
             rows.append(
                 [
-                    f"Pillow + torch + matplotlib, {threads} threads",
+                    f"Pillow + torch + matplotlib, {_threads(threads)}",
                     *_milliseconds(times["chain"]["total"]),
                     ratio,
                 ]
             )
         rows.append(
-            [f"efiqa, {threads} threads: the network alone", *_milliseconds(times["efiqa"]["engine"]), ""]
+            [f"efiqa, {_threads(threads)}: the network alone", *_milliseconds(times["efiqa"]["engine"]), ""]
         )
         if "onnxruntime" in times:
             ratio = f"{found['onnxruntime_over_engine_p50']:.2f}x"
             rows.append(
                 [
-                    f"ONNX Runtime, {threads} threads: the same network",
+                    f"ONNX Runtime, {_threads(threads)}: the same network",
                     *_milliseconds(times["onnxruntime"]["network"]),
                     ratio,
                 ]
@@ -195,7 +199,7 @@ def stages(results: Results) -> str:
             for who, rows_of in ((label, found["times_ms"][who]),)
             for stage, times in rows_of.items()
         ]
-        parts.append(table([f"{threads} threads, ms", "p50", "p95", "p99", "max"], rows))
+        parts.append(table([f"{_threads(threads)}, ms", "p50", "p95", "p99", "max"], rows))
     return "\n".join(parts) + origin(results)
 
 
@@ -206,7 +210,7 @@ def kernels(results: Results) -> str:
         for stage, ratio in found["opencv_over_efiqa_p50"].items():
             ours, theirs = (found["times_ms"][f"{who}_{stage}"]["p50"] for who in ("efiqa", "opencv"))
             name = stage.replace("_", " ")
-            rows.append([f"{name}, {threads} threads", f"{ours:.2f}", f"{theirs:.2f}", f"{ratio:.1f}x"])
+            rows.append([f"{name}, {_threads(threads)}", f"{ours:.2f}", f"{theirs:.2f}", f"{ratio:.1f}x"])
     return table(["p50, ms", "efiqa", "OpenCV", "OpenCV / efiqa"], rows) + origin(results)
 
 
