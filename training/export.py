@@ -26,7 +26,7 @@ from training.data import RESIZE_FILTER, ByteArray, CropSet, FloatArray, resize_
 from training.degrade import KINDS, degrade
 from training.progress import track
 from training.pseudo_labels import to_grid
-from training.student import Student, hidden, load_student, normalised
+from training.student import Student, load_student, normalised
 from training.teacher import shrink
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def graded_scores(
         for _ in range(6):
             kind = KINDS[int(rng.integers(len(KINDS)))]
             damaged = degrade(rgb, visible, kind, rng.uniform(0.1, 1.0), rng, local=False)
-            lost.append(float(hidden(damaged)[visible].mean()))
+            lost.append(float(damaged.hidden[visible].mean()))
             scores.append(score(model, damaged.rgb, weights))
     return tuple(np.asarray(each, np.float32) for each in (clean_scores, lost, scores))  # type: ignore[return-value]
 

@@ -28,7 +28,7 @@ from torch.nn import functional as F
 from training import figures
 from training.backbone import LITE0_MEAN, LITE0_STD, Lite0Features
 from training.data import BoolArray, ByteArray, CropSet, FloatArray, resize_crop
-from training.degrade import Degraded, random_degradation
+from training.degrade import random_degradation
 from training.loop import Batch, LoopSettings, Sample, save_atomically, train
 from training.not_fundus import random_scene
 from training.pseudo_labels import to_grid
@@ -136,16 +136,6 @@ def harmless() -> A.Compose:
     )
 
 
-def hidden(degraded: Degraded) -> FloatArray:
-    """Return P(anatomy not visible) (S, S) of a degraded picture, from the contrast that it lost.
-
-    Contrast that is lost to blur is lost with the vessel's edge; lost to veil or darkness, the vessel is
-    still found at half of it. Source: the segmenter on 60 degraded pictures of the vessel sets (train):
-    it misses half of the vessels at a strength of about 0.5 for blur and 0.8 for the other kinds.
-    """
-    return degraded.strength if degraded.kind in ("defocus", "motion") else degraded.strength**2
-
-
 @dataclass(frozen=True)
 class View:
     """A square window of a cached crop, turned and flipped. Windows may reach outside (black there)."""
@@ -239,7 +229,7 @@ class StudentSamples:
         if degraded:
             damaged = random_degradation(np.ascontiguousarray(rgb), visible, rng)
             share = np.maximum(to_grid(visible, settings.grid), 1e-6)
-            lost = np.clip(to_grid(hidden(damaged), settings.grid) / share, 0, 1)
+            lost = np.clip(to_grid(damaged.hidden, settings.grid) / share, 0, 1)
             rgb, target = damaged.rgb, 1 - (1 - target) * (1 - lost)
         return self._sample(rgb, visible, target)
 
