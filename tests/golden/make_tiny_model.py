@@ -21,9 +21,9 @@ WEIGHT = -1.5
 BIAS = -2.0
 
 
-def tiny_model() -> bytes:
-    """Return the ONNX file."""
-    block = INPUT_PX // GRID
+def tiny_model(input_px: int = INPUT_PX, grid: int = GRID) -> bytes:
+    """Return the ONNX file of a model for (1, 3, input_px, input_px) that answers (1, 1, grid, grid)."""
+    block = input_px // grid
     nodes = [
         helper.make_node(
             "AveragePool", ["image"], ["blocks"], kernel_shape=[block, block], strides=[block, block]
@@ -33,8 +33,8 @@ def tiny_model() -> bytes:
     graph = helper.make_graph(
         nodes,
         "tiny",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, INPUT_PX, INPUT_PX])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, 1, GRID, GRID])],
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, input_px, input_px])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, 1, grid, grid])],
         [
             helper.make_tensor("weight", TensorProto.FLOAT, [1, 3, 1, 1], [WEIGHT] * 3),
             helper.make_tensor("bias", TensorProto.FLOAT, [1], [BIAS]),
@@ -45,7 +45,9 @@ def tiny_model() -> bytes:
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def tiny_contract(model: bytes, file_name: str = "tiny.onnx") -> dict[str, Any]:
+def tiny_contract(
+    model: bytes, file_name: str = "tiny.onnx", input_px: int = INPUT_PX, grid: int = GRID
+) -> dict[str, Any]:
     """Return the contract of ``model`` as the JSON document's dict."""
     return {
         "contract_version": 1,
@@ -58,8 +60,8 @@ def tiny_contract(model: bytes, file_name: str = "tiny.onnx") -> dict[str, Any]:
         },
         "input": {
             "name": "image",
-            "width_px": INPUT_PX,
-            "height_px": INPUT_PX,
+            "width_px": input_px,
+            "height_px": input_px,
             "layout": "NCHW",
             "dtype": "float32",
             "color_order": "RGB",
@@ -71,8 +73,8 @@ def tiny_contract(model: bytes, file_name: str = "tiny.onnx") -> dict[str, Any]:
         },
         "output": {
             "name": "logits",
-            "width": GRID,
-            "height": GRID,
+            "width": grid,
+            "height": grid,
             "dtype": "float32",
             "meaning": "probability_anatomy_not_visible",
             "activation": "sigmoid",
