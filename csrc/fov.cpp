@@ -106,6 +106,40 @@ bool looks_like_picture(const FrameView& frame) {
   return most < 0.45 * widest->total || mode + 2 * spread < high;
 }
 
+// Neighbouring pixels of a photograph are alike, those of noise are not. Lowest of 250 pictures of
+// many cameras and qualities: 0.83; noise of any amplitude, in blocks of up to 4 pixels: at most
+// 0.3.
+constexpr double kMinNeighbourCorrelation = 0.5;
+constexpr double kFlatVariance = 1.5 * 1.5;  // grey levels squared; a flat field tells nothing
+constexpr float kRimMargin = 2;  // pixels of the plane that the rim's edge is left out over
+
+// Correlation of horizontal and vertical neighbours inside the field of view; 1 for a flat field.
+double neighbour_correlation(const Plane& plane, const FieldOfView& fov) {
+  const float scale = static_cast<float>(plane.scale_px);
+  FieldOfView inner = fov;
+  inner.radius_px -= kRimMargin * scale;
+  double count = 0, sum = 0, squares = 0, pairs = 0, differences = 0;
+  for (int y = 0; y + 1 < plane.height; ++y) {
+    const float* row = plane.row(y);
+    const float* below = plane.row(y + 1);
+    for (int x = 0; x + 1 < plane.width; ++x) {
+      const float x_px = (static_cast<float>(x) + 0.5f) * scale;
+      const float y_px = (static_cast<float>(y) + 0.5f) * scale;
+      // The square of three pixels lies inside when its two outer corners do.
+      if (!inner.contains(x_px, y_px) || !inner.contains(x_px + scale, y_px + scale)) continue;
+      const double value = row[x], across = row[x + 1] - value, down = below[x] - value;
+      count += 1;
+      sum += value;
+      squares += value * value;
+      pairs += 2;
+      differences += across * across + down * down;
+    }
+  }
+  if (count == 0) return 1;
+  const double variance = squares / count - (sum / count) * (sum / count);
+  return variance > kFlatVariance ? 1 - differences / pairs / (2 * variance) : 1;
+}
+
 }  // namespace
 
 struct FovFinder::Scratch {
@@ -223,6 +257,7 @@ FieldOfView FovFinder::find(const FrameView& frame) {
     fov.cut_fraction =
         static_cast<float>(std::max(0.0, 1 - area / (kPi * circle.radius * circle.radius)));
   }
+  if (neighbour_correlation(s.images.coarse, fov) < kMinNeighbourCorrelation) return FieldOfView();
   return fov;
 }
 

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstring>
 #include <random>
 #include <sstream>
@@ -381,4 +382,22 @@ TEST(fov_areas_of_whole_circle_and_cut_fraction_agree) {
   const double circle = 3.14159265358979 * fov.radius_px * fov.radius_px;
   CHECK_NEAR(fov.cut_fraction, 1 - fov.visible_area_px / circle, kAreaTolerance);
   CHECK_NEAR(fov.cut_fraction, 0.5, 0.03);
+}
+
+TEST(fov_noise_of_small_grain_is_none) {
+  std::mt19937 random(5);
+  for (const int grain : {1, 2, 3}) {
+    for (const bool round : {false, true}) {
+      Drawing d = flat(600, 480, 0);
+      for (int y = 0; y < 480; y += grain) {
+        for (int x = 0; x < 600; x += grain) {
+          if (round && (x - 300) * (x - 300) + (y - 240) * (y - 240) > 220 * 220) continue;
+          const auto level = [&] { return static_cast<int>(random() & 255u); };
+          fill_box(d, x, y, std::min(x + grain, 600), std::min(y + grain, 480), level(), level(),
+                   level());
+        }
+      }
+      CHECK(!find(d.view).found());
+    }
+  }
 }
