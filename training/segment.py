@@ -36,7 +36,6 @@ from training.progress import track
 from training.settings import settings
 from training.unet import UNet
 
-
 RIM = 0.004  # of the crop's side: what the edge of a field of view is blurred over, 3 px of 768
 
 
