@@ -32,6 +32,9 @@ WARM_UP = 20
 STAGES = ("fov", "preprocess", "engine", "postprocess", "overlay")
 # The same numbers go in, so the networks may only differ by the order of their sums.
 NETWORK_TOLERANCE = 1e-3
+# Before each timed program: the thread pools of torch and ONNX Runtime spin on for a while after their work,
+# and the program after them would pay for it. It is also about the pause between two frames of a camera.
+SETTLE_S = 0.05
 # Pillow rounds the resized picture to grey levels, the core does not, and a network amplifies that: mean
 # absolute difference of the map. A wrong crop, mean or channel order gives tenths.
 MAP_TOLERANCE = 0.03
@@ -163,6 +166,7 @@ def measure(model: Path | None, frame: ByteArray, threads: int, runs: int) -> di
         if index == WARM_UP:
             for each in times.values():
                 each.clear()
+        time.sleep(SETTLE_S)
         began = time.perf_counter()
         report = runtime.assess(frame)
         assessed = time.perf_counter()
@@ -172,10 +176,12 @@ def measure(model: Path | None, frame: ByteArray, threads: int, runs: int) -> di
             times["efiqa"][stage].append(report.timings_ms[stage])
         times["efiqa"]["overlay"].append((ended - assessed) * 1e3)
         times["efiqa"]["total"].append((ended - began) * 1e3)
+        time.sleep(SETTLE_S)
         if "chain" in peers:
             for stage, value in peers["chain"](frame).stages_ms.items():
                 times["chain"][stage].append(value)
         if "onnxruntime" in peers:
+            time.sleep(SETTLE_S)
             began = time.perf_counter()
             peers["onnxruntime"].logits(image)
             times["onnxruntime"]["network"].append((time.perf_counter() - began) * 1e3)
