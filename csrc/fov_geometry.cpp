@@ -49,6 +49,9 @@ SquareCrop square_crop(const FieldOfView& fov) {
   return crop;
 }
 
+// Rounding leaves some 1e-15 of a cell that lies outside; it must not count as visible.
+constexpr double kNoShare = 1e-9;
+
 void grid_weights(const FieldOfView& fov, const SquareCrop& crop, int grid_width, int grid_height,
                   float* weights) {
   const double step_x = static_cast<double>(crop.side_px) / grid_width;
@@ -67,7 +70,8 @@ void grid_weights(const FieldOfView& fov, const SquareCrop& crop, int grid_width
                                                          static_cast<double>(fov.center_y_px),
                                                          static_cast<double>(fov.radius_px), left,
                                                          top, right, bottom);
-      weights[j * grid_width + i] = static_cast<float>(std::clamp(area / cell_area, 0.0, 1.0));
+      const double share = std::min(area / cell_area, 1.0);
+      weights[j * grid_width + i] = share < kNoShare ? 0.0f : static_cast<float>(share);
     }
   }
 }

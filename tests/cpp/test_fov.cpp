@@ -401,3 +401,18 @@ TEST(fov_noise_of_small_grain_is_none) {
     }
   }
 }
+
+TEST(fov_grid_weights_of_cells_outside_are_exactly_zero) {
+  FieldOfView fov;
+  fov.shape = FovShape::kCircle;
+  fov.center_x_px = 160.49974f;
+  fov.center_y_px = 120.4973f;
+  fov.radius_px = 107.98672f;
+  fov.left_px = 52.51301f;
+  fov.top_px = 12.510576f;
+  fov.right_px = 268.48645f;
+  fov.bottom_px = 228.48402f;
+  float weights[64];
+  efiqa::grid_weights(fov, SquareCrop{52, 12, 216}, 8, 8, weights);
+  for (const int corner : {0, 7, 56, 63}) CHECK(weights[corner] == 0.0f);
+}
