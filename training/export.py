@@ -25,9 +25,8 @@ from training.backbone import LITE0_ID, LITE0_LICENCE, LITE0_MEAN, LITE0_STD
 from training.data import RESIZE_FILTER, ByteArray, CropSet, FloatArray, resize_crop
 from training.degrade import KINDS, degrade
 from training.progress import track
-from training.pseudo_labels import to_grid
+from training.pseudo_labels import shrink, to_grid
 from training.student import Student, load_student, normalised
-from training.teacher import shrink
 
 if TYPE_CHECKING:
     from training.config import Config

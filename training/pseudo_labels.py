@@ -33,6 +33,11 @@ def to_grid(values: NDArray[np.generic], grid: int) -> FloatArray:
     return cv2.resize(values.astype(np.float32), (grid, grid), interpolation=cv2.INTER_AREA)
 
 
+def shrink(visible: NDArray[np.generic], size_px: int) -> NDArray[np.bool_]:
+    """Return a visible mask (S, S) at another side."""
+    return to_grid(visible, size_px) > 0.5
+
+
 def cell_labels(
     missing: FloatArray, visible: ByteArray, settings: PseudoSettings
 ) -> tuple[FloatArray, FloatArray]:

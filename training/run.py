@@ -92,11 +92,11 @@ class Pipeline:
         return self._crops(chosen, self.config.data.crop_px, f"vessels_{split}")
 
     def _segmenter(self) -> None:
-        segment.run(self.fabric, self.config.segmenter, self.root, self.pictures, self.out, self.config.seed)
+        segment.run(self.fabric, self.config.segmenter, self.pictures, self.out, self.config.seed)
 
     def _vuad(self) -> None:
         clean = self._vessel_pictures("train")
-        masks = segment.load_masks(self.pictures, clean, self.root, self.config.data.crop_px)
+        masks = segment.load_masks(self.pictures, clean, self.config.data.crop_px)
         vuad.run(self.fabric, self.config.vuad, self._pool(), (clean, masks), self.out, self.config.seed + 1)
 
     def _pseudo(self) -> None:

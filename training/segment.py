@@ -127,27 +127,22 @@ def fit(rgb: ByteArray, size_px: int) -> ByteArray:
     return cv2.resize(rgb, (size_px, size_px), interpolation=cv2.INTER_CUBIC)
 
 
-def load_masks(pictures: list[Picture], crops: CropSet, root: Path, size_px: int) -> ByteArray:
+def load_masks(pictures: list[Picture], crops: CropSet, size_px: int) -> ByteArray:
     """Return the manual vessel masks (N, S, S) 0..255 of the cached crops."""
     by_pair = {p.pair_id: p for p in pictures if p.role == "vessel_mask"}
     pair_of = {p.name: p.pair_id for p in pictures}
     masks = np.zeros((len(crops), size_px, size_px), np.uint8)
     for index, (name, box) in enumerate(zip(crops.names, crops.boxes, strict=True)):
-        mask = cv2.imread(str(by_pair[pair_of[name]].path), cv2.IMREAD_GRAYSCALE)
-        if mask is None:
-            raise ValueError(f"{by_pair[pair_of[name]].path} is missing or not a picture")
-        masks[index] = crop_mask(mask, box, size_px)
+        masks[index] = crop_mask(_read_mask(by_pair[pair_of[name]]), box, size_px)
     return masks
 
 
-def vessel_crops(
-    root: Path, pictures: list[Picture], size_px: int, cache: Path
-) -> tuple[CropSet, ByteArray, list[str]]:
+def vessel_crops(pictures: list[Picture], size_px: int, cache: Path) -> tuple[CropSet, ByteArray, list[str]]:
     """Return crops, masks (N, S, S) and the split of every vessel-set picture."""
     images = [p for p in pictures if p.role == "vessel_image"]
     crops = cached_crops(cache / f"vessels_{size_px}", images, size_px, "vessel sets")
     masks = cached_array(
-        cache / f"vessels_{size_px}" / "masks.npy", lambda: load_masks(pictures, crops, root, size_px)
+        cache / f"vessels_{size_px}" / "masks.npy", lambda: load_masks(pictures, crops, size_px)
     )
     split_of = {p.name: p.split for p in images}
     return crops, masks.astype(np.uint8, copy=False), [split_of[name] for name in crops.names]
@@ -209,12 +204,10 @@ def segmentation_loss(dice_weight: float, model: nn.Module, batch: Batch) -> dic
     return {"bce": (bce * visible).sum() / visible.sum().clamp_min(1), "dice": dice_weight * (1 - dice)}
 
 
-def run(
-    fabric: Fabric, settings: SegmenterSettings, root: Path, pictures: list[Picture], out: Path, seed: int
-) -> None:
+def run(fabric: Fabric, settings: SegmenterSettings, pictures: list[Picture], out: Path, seed: int) -> None:
     """Train, evaluate and write the stage's files."""
     with fabric.rank_zero_first():
-        crops, masks, splits = vessel_crops(root, pictures, settings.size_px, out / "cache")
+        crops, masks, splits = vessel_crops(pictures, settings.size_px, out / "cache")
     chosen = [index for index, split in enumerate(splits) if split == "train"]
     torch.manual_seed(seed)
     model = Segmenter(settings.channels, settings.size_px)
@@ -232,12 +225,11 @@ def run(
     )
     if fabric.is_global_zero:
         save(model, settings, out / "segmenter.pt")
-        evaluate(model, root, pictures, crops, splits, out, fabric)
+        evaluate(model, pictures, crops, splits, out, fabric)
 
 
 def evaluate(
     model: Segmenter,
-    root: Path,
     pictures: list[Picture],
     crops: CropSet,
     splits: list[str],
@@ -253,11 +245,13 @@ def evaluate(
     tests = [index for index, split in enumerate(splits) if split == "test"]
     for index in track(tests, "segmenter test"):
         pair = pair_of[crops.names[index]]
-        truth = _read_mask(by_role[pair, "vessel_mask"])
+        truth = _read_mask(by_role[pair, "vessel_mask"]) > 127
         probability = vessel_probability(model, crops.rgb[index][None], fabric)[0] * crops.visible[index]
         predicted = uncrop(probability, crops.boxes[index], *crops.sizes[index]) >= 0.5
         inside = (
-            _read_mask(by_role[pair, "fov_mask"]) if (pair, "fov_mask") in by_role else np.ones_like(truth)
+            _read_mask(by_role[pair, "fov_mask"]) > 127
+            if (pair, "fov_mask") in by_role
+            else np.ones_like(truth)
         )
         dice = 2 * (predicted & truth & inside).sum() / ((predicted & inside).sum() + (truth & inside).sum())
         scores[crops.datasets[index]].append(float(dice))
@@ -271,8 +265,8 @@ def evaluate(
     return summary
 
 
-def _read_mask(picture: Picture) -> np.ndarray:
+def _read_mask(picture: Picture) -> ByteArray:
     mask = cv2.imread(str(picture.path), cv2.IMREAD_GRAYSCALE)
     if mask is None:
         raise ValueError(f"{picture.path} is missing or not a picture")
-    return mask > 127
+    return mask

@@ -31,7 +31,7 @@ from training.data import BoolArray, ByteArray, CropSet, FloatArray, resize_crop
 from training.degrade import random_degradation
 from training.loop import Batch, LoopSettings, Sample, save_atomically, train
 from training.not_fundus import random_scene
-from training.pseudo_labels import to_grid
+from training.pseudo_labels import shrink, to_grid
 from training.settings import settings
 
 
@@ -221,7 +221,7 @@ class StudentSamples:
         view = random_view(crop.shape[0], rng)
         rgb = resize_crop(view.of(crop), settings.size_px)
         seen = view.of(self._pool.visible[index])
-        visible = to_grid(seen, settings.size_px) > 0.5
+        visible = shrink(seen, settings.size_px)
         enlarged = cv2.resize(self._teacher[index], crop.shape[:2], interpolation=cv2.INTER_LINEAR)
         target = to_grid(view.of(enlarged), settings.grid)
         self._harmless.set_random_seed(int(rng.integers(2**31)))

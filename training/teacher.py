@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from lightning.fabric import Fabric
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from sklearn.metrics import roc_auc_score
 from torch import nn
 from torch.nn import functional as F
@@ -28,7 +28,7 @@ from training.backbone import LITE0_MEAN, LITE0_STD, Lite0Features
 from training.data import ByteArray, CropSet, FloatArray, resize_crop
 from training.degrade import random_degradation
 from training.progress import track
-from training.pseudo_labels import to_grid
+from training.pseudo_labels import shrink, to_grid
 from training.settings import settings
 
 
@@ -142,11 +142,6 @@ def degraded_features(
     )
 
 
-def shrink(visible: NDArray[np.generic], size_px: int) -> NDArray[np.bool_]:
-    """Return a visible mask (S, S) at another side."""
-    return to_grid(visible, size_px) > 0.5
-
-
 class Adapter(nn.Module):
     """Standardisation by the pool's statistics, then one 1x1 convolution."""
 
@@ -258,11 +253,3 @@ def run(
     picked = order[np.linspace(0, len(order) - 1, 12).astype(int)]
     rows = [([pool.rgb[k], figures.blend(pool.rgb[k], probability[k])], f"{1 - mean[k]:.2f}") for k in picked]
     figures.sheet(out / "teacher.png", rows, columns=3)
-
-
-def load_adapter(path: Path) -> Adapter:
-    """Return a teacher's adapter in eval mode."""
-    state = load_file(path)
-    adapter = Adapter(len(state["mean"]))
-    adapter.load_state_dict(state)
-    return adapter.eval().requires_grad_(False)
