@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "contract.h"
+#include "frame.h"
 
 namespace efiqa {
 
@@ -14,14 +15,17 @@ enum class Backend : std::int32_t { kAuto = 0, kOpenVino = 1, kTensorRt = 2 };
 struct TensorView {
   float* data = nullptr;
   int channels = 0, height = 0, width = 0;  // batch is always 1
+  Memory memory = Memory::kHost;
 };
 
 class Engine {
  public:
   virtual ~Engine() = default;
-  virtual TensorView input() = 0;               // (1, 3, H, W) float32, engine-owned
-  virtual TensorView output() = 0;              // (1, 1, h, w) float32 logits, engine-owned
-  virtual void run() = 0;                       // Throws Error(kEngineFailure).
+  virtual TensorView input() = 0;   // (1, 3, H, W) float32, engine-owned
+  virtual TensorView output() = 0;  // (1, 1, h, w) float32 logits, engine-owned
+  // Host memory: `stream` is null, and the output is complete on return. Device memory: the work is
+  // put into `stream`, and nothing is waited for. Throws Error(kEngineFailure).
+  virtual void run(Stream stream) = 0;
   virtual std::string description() const = 0;  // "OpenVINO 2026.4.0 CPU f32, 2 threads"
 };
 

@@ -139,7 +139,7 @@ class OpenVinoEngine : public Engine {
   TensorView input() override { return view_of(input_); }
   TensorView output() override { return view_of(output_); }
 
-  void run() override {
+  void run(Stream /*stream*/) override {
     try {
       request_.infer();
     } catch (const std::exception& error) {

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "frame.h"
+#include "host_device.h"
 #include "parallel.h"
 
 namespace efiqa {
@@ -35,8 +36,8 @@ struct FieldOfView {
   float visible_area_px = 0;  // area of the visible part
   float cut_fraction = 0;     // 1 - visible area / circle area; 0 for shape kRectangle
 
-  bool found() const { return shape != FovShape::kNone; }
-  bool contains(float x_px, float y_px) const {
+  EFIQA_HOST_DEVICE bool found() const { return shape != FovShape::kNone; }
+  EFIQA_HOST_DEVICE bool contains(float x_px, float y_px) const {
     const float dx = x_px - center_x_px, dy = y_px - center_y_px;
     return x_px >= left_px && x_px < right_px && y_px >= top_px && y_px < bottom_px &&
            dx * dx + dy * dy <= radius_px * radius_px;

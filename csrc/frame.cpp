@@ -21,6 +21,10 @@ const char* format_name(PixelFormat format) {
       return "GRAY8";
     case PixelFormat::kRgba8:
       return "RGBA8";
+    case PixelFormat::kNv12:
+      return "NV12";
+    case PixelFormat::kYuyv:
+      return "YUYV";
   }
   return "unknown";
 }

@@ -182,7 +182,7 @@ void Runtime::Impl::assess(const FrameView& frame, Report& out) {
   if (out.fov.found()) {
     preprocessor.run(frame, out.crop, out.fov, engine->input().data);
     timings.preprocess_ms = watch.lap_ms();
-    engine->run();
+    engine->run(nullptr);
     timings.engine_ms = watch.lap_ms();
   }
   postprocessor.run(engine->output().data, operating_point, out);

@@ -69,7 +69,7 @@ class FakeEngine : public efiqa::Engine {
 
   efiqa::TensorView input() override { return {input_.data(), 3, input_height_, input_width_}; }
   efiqa::TensorView output() override { return {logits.data(), 1, grid_height_, grid_width_}; }
-  void run() override {
+  void run(efiqa::Stream /*stream*/) override {
     ++runs;
     if (on_run) on_run();
   }
