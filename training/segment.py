@@ -31,10 +31,10 @@ from training.data import (
     resize_crop,
     uncrop,
 )
-from training.loop import Batch, LoopSettings, Sample, save_atomically, train
+from training.loop import Batch, LoopSettings, Sample, train
 from training.progress import track
 from training.settings import settings
-from training.unet import UNet
+from training.unet import UNet, load_network, save_network
 
 RIM = 0.004  # of the crop's side: what the edge of a field of view is blurred over, 3 px of 768
 
@@ -88,32 +88,23 @@ class Segmenter(nn.Module):
         return F.interpolate(small, size=x.shape[-2:], mode="bilinear", align_corners=False)
 
 
-def save(model: Segmenter, settings: SegmenterSettings, path: Path) -> None:
-    """Write weights and shape so that ``load`` needs nothing else."""
-    save_atomically(
-        {"channels": list(settings.channels), "size_px": settings.size_px, "state": model.state_dict()}, path
-    )
-
-
 def load(path: Path) -> Segmenter:
     """Return the trained segmenter in eval mode; its ``size_px`` is the crop it was trained on."""
-    stored = torch.load(path, map_location="cpu", weights_only=True)
-    model = Segmenter(tuple(stored["channels"]), stored["size_px"])
-    model.load_state_dict(stored["state"])
-    return model.eval()
+    return load_network(Segmenter, path)
 
 
 @torch.no_grad()
 def vessel_probability(model: Segmenter, rgb: ByteArray, fabric: Fabric | None = None) -> FloatArray:
     """Return P(vessel) (B, S, S) of crops (B, S, S, 3) uint8, S the model's ``size_px``; 0 on the rim.
 
-    The outermost pixels of a field of view are its own blurred edge: a thin dark line, like a vessel.
+    The mean over the picture and its mirror image, whose errors differ. The outermost pixels of a field of
+    view are its own blurred edge: a thin dark line, like a vessel.
     """
     device = fabric.device if fabric else torch.device("cpu")
     x = torch.from_numpy(np.array(rgb)).to(device).permute(0, 3, 1, 2).float() / 255
     with torch.autocast(device.type, torch.bfloat16):
-        logits = model(x)
-    probability = logits.float().sigmoid()[:, 0].cpu().numpy()
+        both = model(x).float().sigmoid() + model(x.flip(-1)).float().sigmoid().flip(-1)
+    probability = (both / 2)[:, 0].cpu().numpy()
     rim = 2 * math.ceil(RIM * rgb.shape[1]) + 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (rim, rim))
     inside = [cv2.erode((each.max(-1) > 0).astype(np.float32), kernel) for each in rgb]
@@ -224,7 +215,7 @@ def run(fabric: Fabric, settings: SegmenterSettings, pictures: list[Picture], ou
         name="segmenter",
     )
     if fabric.is_global_zero:
-        save(model, settings, out / "segmenter.pt")
+        save_network(model, settings.channels, settings.size_px, out / "segmenter.pt")
         evaluate(model, pictures, crops, splits, out, fabric)
 
 

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+from training.loop import save_atomically
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 class ResidualBlock(nn.Module):
@@ -70,3 +78,16 @@ class UNet(nn.Module):
             x = F.interpolate(x, scale_factor=2, mode="nearest")
             x = block(torch.cat([x, skips.pop()], dim=1))
         return F.pixel_shuffle(self.head(x), self.fold)
+
+
+def save_network(model: nn.Module, channels: tuple[int, ...], size_px: int, path: Path) -> None:
+    """Write weights and shape so that ``load_network`` needs nothing else."""
+    save_atomically({"channels": list(channels), "size_px": size_px, "state": model.state_dict()}, path)
+
+
+def load_network(make: Callable[[tuple[int, ...], int], Network], path: Path) -> Network:
+    """Return the saved network, made by ``make(channels, size_px)``, in eval mode."""
+    stored = torch.load(path, map_location="cpu", weights_only=True)
+    model = make(tuple(stored["channels"]), stored["size_px"])
+    model.load_state_dict(stored["state"])
+    return model.eval()

@@ -22,10 +22,10 @@ from torch import nn
 
 from training import figures, segment
 from training.data import ByteArray, CropSet, FloatArray, cached_array
-from training.loop import Batch, LoopSettings, Sample, save_atomically, train
+from training.loop import Batch, LoopSettings, Sample, train
 from training.progress import track
 from training.settings import settings
-from training.unet import UNet
+from training.unet import UNet, load_network, save_network
 
 # Source: EFIQA's public configuration; fainter responses of a segmenter are noise.
 VESSEL_FLOOR = 50 / 255
@@ -55,19 +55,9 @@ class Vuad(nn.Module):
         return self.net(torch.cat([vessels, visible], dim=1)).float() * visible
 
 
-def save(model: Vuad, settings: VuadSettings, path: Path) -> None:
-    """Write weights and shape so that ``load`` needs nothing else."""
-    save_atomically(
-        {"channels": list(settings.channels), "size_px": settings.size_px, "state": model.state_dict()}, path
-    )
-
-
 def load(path: Path) -> Vuad:
     """Return the trained VUAD in eval mode; its ``size_px`` is the side of its vessel maps."""
-    stored = torch.load(path, map_location="cpu", weights_only=True)
-    model = Vuad(tuple(stored["channels"]), stored["size_px"])
-    model.load_state_dict(stored["state"])
-    return model.eval()
+    return load_network(Vuad, path)
 
 
 def vessel_map(probability: FloatArray, visible: NDArray[np.generic], size_px: int) -> ByteArray:
@@ -235,7 +225,7 @@ def run(
     )
     if not fabric.is_global_zero:
         return
-    save(model, settings, out / "vuad.pt")
+    save_network(model, settings.channels, settings.size_px, out / "vuad.pt")
     np.savez(folder / "statistics.npz", good=chosen, density=density, connected=connected)
     (out / "vuad.json").write_text(
         json.dumps({"good_maps": len(good_maps), "of_which_manual": len(manual_maps)}, indent=2) + "\n"

@@ -51,15 +51,12 @@ def toy_data(tmp_path_factory):
 def vessel_run(tmp_path_factory):
     """Untrained vessel models as a run folder."""
     from training import segment, vuad
-    from training.loop import LoopSettings
+    from training.unet import save_network
 
     folder = tmp_path_factory.mktemp("run")
-    loop = LoopSettings(iterations=1, batch=1, learning_rate=1.0)
     torch.manual_seed(0)
-    settings = segment.SegmenterSettings(64, 64, (8, 8), 0.5, loop)
-    segment.save(segment.Segmenter((8, 8), 64), settings, folder / "segmenter.pt")
-    settings = vuad.VuadSettings(32, (8, 8), 0.5, 0.0, loop)
-    vuad.save(vuad.Vuad((8, 8), 32), settings, folder / "vuad.pt")
+    save_network(segment.Segmenter((8, 8), 64), (8, 8), 64, folder / "segmenter.pt")
+    save_network(vuad.Vuad((8, 8), 32), (8, 8), 32, folder / "vuad.pt")
     return folder
 
 
