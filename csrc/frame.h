@@ -53,6 +53,10 @@ constexpr int bytes_per_pixel(PixelFormat format) {
   return 0;
 }
 
+constexpr bool is_yuv(PixelFormat format) {
+  return format == PixelFormat::kNv12 || format == PixelFormat::kYuyv;
+}
+
 struct FrameView {
   const std::uint8_t* data = nullptr;  // first byte of the top row; borrowed for the call
   int width_px = 0;
