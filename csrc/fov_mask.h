@@ -24,7 +24,7 @@ struct Run {
   std::uint16_t begin, end;
 };
 
-struct Component {
+struct BrightComponent {
   std::uint32_t bits[kFineSidePx * kMaxRowWords];    // pixels above the threshold
   std::uint32_t inside[kFineSidePx * kMaxRowWords];  // pixels of the largest component
   Run runs[kMaxRuns];
@@ -44,7 +44,7 @@ EFIQA_HOST_DEVICE inline int runs_per_row(const Plane& plane) { return (plane.wi
 
 // Shortens the way for later callers. Other threads may do the same at any time: parents only ever
 // become lower numbers of the same component.
-EFIQA_HOST_DEVICE inline int root_of(int* parents, int run) {
+EFIQA_HOST_DEVICE inline int root_of_run(int* parents, int run) {
   for (;;) {
     const int parent = parents[run];
     if (parent == run) return run;
@@ -56,10 +56,10 @@ EFIQA_HOST_DEVICE inline int root_of(int* parents, int run) {
 
 // The lower of two roots becomes the root of both, so that the last root is the component's lowest
 // run, in whatever order the threads come.
-EFIQA_HOST_DEVICE inline void join(int* parents, int a, int b) {
+EFIQA_HOST_DEVICE inline void join_runs(int* parents, int a, int b) {
   for (;;) {
-    a = root_of(parents, a);
-    b = root_of(parents, b);
+    a = root_of_run(parents, a);
+    b = root_of_run(parents, b);
     if (a == b) return;
     const int low = min_of(a, b), high = max_of(a, b);
     const int before = atomic_min(&parents[high], low);
@@ -73,9 +73,9 @@ EFIQA_HOST_DEVICE inline void join(int* parents, int a, int b) {
 // several the highest one. Every thread gets the result.
 template <typename Block>
 EFIQA_HOST_DEVICE ComponentArea find_component(const Block& block, const Plane& plane,
-                                               float threshold, Component* component,
+                                               float threshold, BrightComponent* component,
                                                ComponentArea* scratch) {
-  Component& c = *component;
+  BrightComponent& c = *component;
   const int words = words_per_row(plane), stride = runs_per_row(plane);
   mark_bright(block, plane, threshold, c.bits);
   block.for_each(plane.height, [&](int y) {
@@ -106,7 +106,7 @@ EFIQA_HOST_DEVICE ComponentArea find_component(const Block& block, const Plane& 
     const int above_end = above + c.run_counts[y], below_end = below + c.run_counts[y + 1];
     while (above < above_end && below < below_end) {
       const Run a = c.runs[above], b = c.runs[below];
-      if (a.begin < b.end && b.begin < a.end) join(c.parents, above, below);
+      if (a.begin < b.end && b.begin < a.end) join_runs(c.parents, above, below);
       if (a.end < b.end) {
         ++above;
       } else {
@@ -116,7 +116,7 @@ EFIQA_HOST_DEVICE ComponentArea find_component(const Block& block, const Plane& 
   });
   block.for_each(plane.height, [&](int y) {
     for (int i = y * stride; i < y * stride + c.run_counts[y]; ++i) {
-      const int root = root_of(c.parents, i);
+      const int root = root_of_run(c.parents, i);
       atomic_min(&c.parents[i], root);
       atomic_add(&c.areas[root], c.runs[i].end - c.runs[i].begin);
     }
@@ -139,8 +139,8 @@ EFIQA_HOST_DEVICE ComponentArea find_component(const Block& block, const Plane& 
 // Fills `inside`, `rows` and `columns` for the component of `root`.
 template <typename Block>
 EFIQA_HOST_DEVICE void trace_component(const Block& block, const Plane& plane, int root,
-                                       Component* component) {
-  Component& c = *component;
+                                       BrightComponent* component) {
+  BrightComponent& c = *component;
   const int words = words_per_row(plane), stride = runs_per_row(plane);
   block.for_each(plane.height, [&](int y) {
     std::uint32_t* inside = c.inside + y * words;
@@ -199,7 +199,7 @@ struct OutlineScratch {
 // cuts, which are no part of a circle. Every thread gets their number.
 template <typename Block>
 EFIQA_HOST_DEVICE int trace_outline(const Block& block, const Plane& plane, float threshold,
-                                    const Component& c, OutlineScratch* scratch, Points* points) {
+                                    const BrightComponent& c, OutlineScratch* scratch, Points* points) {
   OutlineScratch& s = *scratch;
   // Slots: the lines of the four sides, one side after the other.
   const int slots = 2 * (plane.height + plane.width);

@@ -49,7 +49,7 @@ struct SearchInput {
 
 // What one block works in, besides its scratch. Large, and only touched where it is needed.
 struct SearchBuffers {
-  Component component;
+  BrightComponent component;
   Points points;
   RimProfiles profiles;
 };
