@@ -158,14 +158,15 @@ EFIQA_HOST_DEVICE inline bool solve_fit(const FitSums& sums, float* dx, float* d
                    {sums.xr, sums.yr, sums.rr, sums.r}};
   const float least = 1e-6f * sums.rr;  // float rounding of the sums
   for (int a = 0; a < 3; ++a) {
-    int pivot = a;
+    // The largest pivot comes up by swaps of whole rows: no row is named by a variable, so that all
+    // of them stay in registers.
     for (int b = a + 1; b < 3; ++b) {
-      if (std::fabs(m[b][a]) > std::fabs(m[pivot][a])) pivot = b;
-    }
-    for (int k = 0; k < 4; ++k) {
-      const float held = m[a][k];
-      m[a][k] = m[pivot][k];
-      m[pivot][k] = held;
+      const bool swap = std::fabs(m[b][a]) > std::fabs(m[a][a]);
+      for (int k = 0; k < 4; ++k) {
+        const float upper = m[a][k];
+        m[a][k] = swap ? m[b][k] : upper;
+        m[b][k] = swap ? upper : m[b][k];
+      }
     }
     if (!(std::fabs(m[a][a]) > least)) return false;
     for (int b = 0; b < 3; ++b) {

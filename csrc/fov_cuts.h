@@ -100,9 +100,9 @@ EFIQA_HOST_DEVICE void find_cuts(const Block& block, const Plane& plane, const C
   }
   block.for_each(4, [&](int side) {
     const bool rows = side >= 2, forward = side % 2 == 0;
-    const float sides[4] = {uncut.left, uncut.right, uncut.top, uncut.bottom};
+    const float first = rows ? uncut.top : uncut.left, last = rows ? uncut.bottom : uncut.right;
     const CutLines all = lines(rows);
-    s.sides[side] = all.cut(forward, sides[side], [&](int line) {
+    s.sides[side] = all.cut(forward, forward ? first : last, [&](int line) {
       return Block::kParallel ? s.shares[rows ? 1 : 0][line] : all.filled(line);
     });
   });

@@ -199,7 +199,8 @@ struct OutlineScratch {
 // cuts, which are no part of a circle. Every thread gets their number.
 template <typename Block>
 EFIQA_HOST_DEVICE int trace_outline(const Block& block, const Plane& plane, float threshold,
-                                    const BrightComponent& c, OutlineScratch* scratch, Points* points) {
+                                    const BrightComponent& c, OutlineScratch* scratch,
+                                    Points* points) {
   OutlineScratch& s = *scratch;
   // Slots: the lines of the four sides, one side after the other.
   const int slots = 2 * (plane.height + plane.width);

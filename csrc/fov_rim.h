@@ -34,8 +34,10 @@ struct RimCounts {
   int in_frame, steps, violations;
 };
 
+constexpr float kNoLevel = std::numeric_limits<float>::infinity();  // behind all others in order
+
 struct RimScratch {
-  float inner[kRimAngles], outer[kRimAngles];  // at the steps; elsewhere infinity
+  float inner[kRimAngles], outer[kRimAngles];  // at the steps; elsewhere kNoLevel
   RimCounts counts[kRimLanes];
   float place;
 };
@@ -53,7 +55,7 @@ EFIQA_HOST_DEVICE RimSupport rim_support(const Block& block, const Plane& plane,
   const RimCounts counts = block.template reduce<kRimLanes>(
       kRimAngles, RimCounts{0, 0, 0},
       [&](int i) {
-        s.inner[i] = s.outer[i] = std::numeric_limits<float>::infinity();
+        s.inner[i] = s.outer[i] = kNoLevel;
         const float dx = directions.x[i], dy = directions.y[i];
         const float x = c.x + dx * (c.radius + gap), y = c.y + dy * (c.radius + gap);
         if (x < 0 || y < 0 || x >= width || y >= height) return RimCounts{0, 0, 0};
