@@ -4,6 +4,10 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "host_device.h"
+
+struct CUstream_st;  // CUDA's, at global scope as there
+
 namespace efiqa {
 
 enum class PixelFormat : std::int32_t {
@@ -29,13 +33,13 @@ enum class Memory : std::int32_t {
 };  // device: of the GPU that the engine runs on
 
 // A cudaStream_t, without CUDA's headers; null where the work is the CPU's.
-using Stream = struct CUstream_st*;
+using Stream = CUstream_st*;
 
 constexpr int kMinSidePx = 64;    // smaller frames hold no readable vessel
 constexpr int kMaxSidePx = 8192;  // bounds memory and keeps 32-bit pixel arithmetic exact
 
 // Bytes of one pixel in the plane at `data`: 3, 3, 1, 4, 1, 2; 0 for a number outside the list.
-constexpr int bytes_per_pixel(PixelFormat format) {
+EFIQA_HOST_DEVICE constexpr int bytes_per_pixel(PixelFormat format) {
   switch (format) {
     case PixelFormat::kRgb8:
     case PixelFormat::kBgr8:
@@ -49,6 +53,10 @@ constexpr int bytes_per_pixel(PixelFormat format) {
       return 4;
   }
   return 0;
+}
+
+EFIQA_HOST_DEVICE constexpr bool is_yuv(PixelFormat format) {
+  return format == PixelFormat::kNv12 || format == PixelFormat::kYuyv;
 }
 
 struct FrameView {

@@ -19,10 +19,13 @@ struct Named {
   Value value;
 };
 
-constexpr Named<PixelFormat> kPixelFormatNames[] = {{"rgb", PixelFormat::kRgb8},
-                                                    {"bgr", PixelFormat::kBgr8},
-                                                    {"gray", PixelFormat::kGray8},
-                                                    {"rgba", PixelFormat::kRgba8}};
+constexpr Named<PixelFormat> kPixelFormatNames[] = {
+    {"rgb", PixelFormat::kRgb8},   {"bgr", PixelFormat::kBgr8},  {"gray", PixelFormat::kGray8},
+    {"rgba", PixelFormat::kRgba8}, {"nv12", PixelFormat::kNv12}, {"yuyv", PixelFormat::kYuyv}};
+constexpr Named<YuvMatrix> kYuvMatrixNames[] = {{"bt601", YuvMatrix::kBt601},
+                                                {"bt709", YuvMatrix::kBt709}};
+constexpr Named<YuvRange> kYuvRangeNames[] = {{"limited", YuvRange::kLimited},
+                                              {"full", YuvRange::kFull}};
 constexpr Named<ResizeFilter> kResizeFilterNames[] = {{"box", ResizeFilter::kBox},
                                                       {"triangle", ResizeFilter::kTriangle}};
 constexpr Named<Colormap> kColormapNames[] = {{"turbo", Colormap::kTurbo},
@@ -40,7 +43,7 @@ constexpr Named<Precision> kPrecisionNames[] = {{"fp32", Precision::kFp32},
 constexpr Named<TensorRtFlavour> kTensorRtFlavourNames[] = {
     {"tensorrt", TensorRtFlavour::kTensorRt}, {"tensorrt_rtx", TensorRtFlavour::kTensorRtRtx}};
 
-// "rgb, bgr, gray, rgba", for messages.
+// "rgb, bgr, gray, ...", for messages.
 template <typename Value, std::size_t kCount>
 std::string list_names(const Named<Value> (&table)[kCount]) {
   std::string list;
