@@ -11,6 +11,8 @@
 // either side).
 #pragma once
 
+#include <cstdint>
+
 #include "pixel_ops.h"
 
 namespace efiqa {
@@ -115,6 +117,18 @@ EFIQA_HOST_DEVICE inline int atomic_add(int* place, int value) {
   return atomicAdd(place, value);
 #else
   const int old = *place;
+  *place = old + value;
+  return old;
+#endif
+}
+
+EFIQA_HOST_DEVICE inline std::int64_t atomic_add(std::int64_t* place, std::int64_t value) {
+#if defined(__CUDA_ARCH__)
+  // Two's complement: the sum of the bits is that of the numbers.
+  return static_cast<std::int64_t>(atomicAdd(reinterpret_cast<unsigned long long*>(place),
+                                             static_cast<unsigned long long>(value)));
+#else
+  const std::int64_t old = *place;
   *place = old + value;
   return old;
 #endif

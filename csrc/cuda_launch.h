@@ -9,26 +9,15 @@
 
 #include <cuda_runtime.h>
 
-#include <string>
-
 #include "block.h"
+#include "cuda_util.h"
 #include "engine.h"
-#include "status.h"
 
 namespace efiqa {
 
 struct LaunchSize {
   int x = 1, y = 1;
 };
-
-// Throws Error(kEngineFailure): "CUDA failed at WHAT: an illegal memory access was encountered
-// (700)".
-inline void check_cuda(cudaError_t result, const char* what) {
-  if (result == cudaSuccess) return;
-  throw Error(StatusCode::kEngineFailure, std::string("CUDA failed at ") + what + ": " +
-                                              cudaGetErrorString(result) + " (" +
-                                              std::to_string(static_cast<int>(result)) + ")");
-}
 
 #if defined(__CUDACC__)
 
