@@ -369,6 +369,9 @@ PYBIND11_MODULE(_core, module) {
   module.doc() = "The compiled core of efiqa. Private: the public names are in efiqa/__init__.py.";
   module.attr("__version__") = EFIQA_VERSION;
   module.attr("CONTRACT_VERSION") = kContractVersion;
+  module.attr("MIN_PARITY_COSINE") = kMinParityCosine;
+  module.attr("MIN_PARITY_PATCH_COSINE_P1") = kMinParityPatchCosineP1;
+  module.attr("MAX_PARITY_RELATIVE_FROBENIUS") = kMaxParityRelativeFrobenius;
   register_errors(module);
   register_report(module);
   register_runtime(module);

@@ -11,6 +11,7 @@
 // either side).
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "pixel_ops.h"
@@ -18,10 +19,13 @@
 namespace efiqa {
 
 constexpr int kBlockThreads =
-    1024;  // lanes of reduce() on both sides; the device's block may be smaller
+    1024;                      // lanes of reduce() on both sides; the device's block may be smaller
+constexpr int kWordBits = 32;  // of a word of pack_bits(), and threads of a warp
 
 class SerialBlock {
  public:
+  // Whether what many items may need is better made for all of them in one phase.
+  static constexpr bool kParallel = false;
   // body(i) for each i in [0, count), in any order; everything is done and visible on return.
   template <typename Body>
   void for_each(int count, Body&& body) const {
@@ -32,20 +36,36 @@ class SerialBlock {
   void once(Body&& body) const {
     body();
   }
-  // combine() over map(i) for i in [0, count); the order is fixed: lane t takes t, t +
-  // kBlockThreads, ..., then halves of the lanes are combined. `scratch`: kBlockThreads values that
-  // all threads share.
-  template <typename Value, typename Map, typename Combine>
+  // combine() over map(i) for i in [0, count); the order is fixed: lane t takes t, t + kLanes, ...,
+  // then halves of the lanes are combined. `scratch`: kLanes values that all threads share; kLanes
+  // is a power of two. Every thread gets the result.
+  template <int kLanes = kBlockThreads, typename Value, typename Map, typename Combine>
   Value reduce(int count, Value identity, Map&& map, Combine&& combine, Value* scratch) const {
-    for (int t = 0; t < kBlockThreads; ++t) {
+    for (int t = 0; t < kLanes; ++t) {
       Value value = identity;
-      for (int i = t; i < count; i += kBlockThreads) value = combine(value, map(i));
+      for (int i = t; i < count; i += kLanes) value = combine(value, map(i));
       scratch[t] = value;
     }
-    for (int half = kBlockThreads / 2; half > 0; half /= 2) {
+    for (int half = kLanes / 2; half > 0; half /= 2) {
       for (int t = 0; t < half; ++t) scratch[t] = combine(scratch[t], scratch[t + half]);
     }
     return scratch[0];
+  }
+  // Bit k of out[w] = test(w, k), for each of `words` words of kWordBits bits.
+  template <typename Test>
+  void pack_bits(int words, std::uint32_t* out, Test&& test) const {
+    for (int w = 0; w < words; ++w) {
+      std::uint32_t bits = 0;
+      for (int k = 0; k < kWordBits; ++k) bits |= static_cast<std::uint32_t>(test(w, k)) << k;
+      out[w] = bits;
+    }
+  }
+  // The value that would be values[n] if they were sorted; may change their order. `values` and
+  // `place`, one value, are shared by all threads; every thread gets the result.
+  float nth_smallest(float* values, int count, int n, float* place) const {
+    std::nth_element(values, values + n, values + count);
+    *place = values[n];
+    return *place;
   }
 };
 
@@ -53,6 +73,7 @@ class SerialBlock {
 
 class DeviceBlock {
  public:
+  static constexpr bool kParallel = true;
   template <typename Body>
   __device__ void for_each(int count, Body&& body) const {
     for (int i = static_cast<int>(threadIdx.x); i < count; i += static_cast<int>(blockDim.x))
@@ -64,24 +85,52 @@ class DeviceBlock {
     if (threadIdx.x == 0) body();
     __syncthreads();
   }
-  template <typename Value, typename Map, typename Combine>
+  template <int kLanes = kBlockThreads, typename Value, typename Map, typename Combine>
   __device__ Value reduce(int count, Value identity, Map&& map, Combine&& combine,
                           Value* scratch) const {
-    for (int t = static_cast<int>(threadIdx.x); t < kBlockThreads;
-         t += static_cast<int>(blockDim.x)) {
+    for (int t = static_cast<int>(threadIdx.x); t < kLanes; t += static_cast<int>(blockDim.x)) {
       Value value = identity;
-      for (int i = t; i < count; i += kBlockThreads) value = combine(value, map(i));
+      for (int i = t; i < count; i += kLanes) value = combine(value, map(i));
       scratch[t] = value;
     }
     __syncthreads();
-    for (int half = kBlockThreads / 2; half > 0; half /= 2) {
+    for (int half = kLanes / 2; half > 0; half /= 2) {
       for (int t = static_cast<int>(threadIdx.x); t < half; t += static_cast<int>(blockDim.x)) {
         scratch[t] = combine(scratch[t], scratch[t + half]);
       }
-      __syncthreads();
+      // From here on only the first warp works, and only it needs to wait.
+      if (half > kWordBits || half == 1) {
+        __syncthreads();
+      } else {
+        __syncwarp();
+      }
     }
     const Value result = scratch[0];
     __syncthreads();  // scratch may be used again at once
+    return result;
+  }
+  // blockDim.x must be a multiple of kWordBits.
+  template <typename Test>
+  __device__ void pack_bits(int words, std::uint32_t* out, Test&& test) const {
+    const int lane = static_cast<int>(threadIdx.x) % kWordBits;
+    const int warps = static_cast<int>(blockDim.x) / kWordBits;
+    for (int w = static_cast<int>(threadIdx.x) / kWordBits; w < words; w += warps) {
+      const std::uint32_t bits = __ballot_sync(0xffffffffu, test(w, lane));
+      if (lane == 0) out[w] = bits;
+    }
+    __syncthreads();
+  }
+  __device__ float nth_smallest(float* values, int count, int n, float* place) const {
+    for (int i = static_cast<int>(threadIdx.x); i < count; i += static_cast<int>(blockDim.x)) {
+      int rank = 0;
+      for (int j = 0; j < count; ++j) {
+        rank += values[j] < values[i] || (values[j] == values[i] && j < i);
+      }
+      if (rank == n) *place = values[i];
+    }
+    __syncthreads();
+    const float result = *place;
+    __syncthreads();  // place may be used again at once
     return result;
   }
 };

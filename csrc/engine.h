@@ -18,6 +18,10 @@ struct TensorView {
   Memory memory = Memory::kHost;
 };
 
+constexpr std::size_t value_count(const TensorView& view) {
+  return static_cast<std::size_t>(view.channels) * view.height * view.width;
+}
+
 class Engine {
  public:
   virtual ~Engine() = default;

@@ -1,11 +1,13 @@
 // Field of view: where in a frame the retina is. A circle, cut by up to four straight edges.
 #pragma once
 
+#include <cmath>
 #include <memory>
 
 #include "frame.h"
 #include "host_device.h"
 #include "parallel.h"
+#include "small_math.h"
 
 namespace efiqa {
 
@@ -45,7 +47,17 @@ struct FieldOfView {
 };
 
 // Square around the visible part: same centre as its bounding box, side = its longer side.
-SquareCrop square_crop(const FieldOfView& fov);
+EFIQA_HOST_DEVICE inline SquareCrop square_crop(const FieldOfView& fov) {
+  if (!fov.found()) return {};
+  const double left = static_cast<double>(fov.left_px), right = static_cast<double>(fov.right_px);
+  const double top = static_cast<double>(fov.top_px), bottom = static_cast<double>(fov.bottom_px);
+  SquareCrop crop;
+  // Rounded up, but not for the last rounding error of a float.
+  crop.side_px = max_of(1, static_cast<int>(std::ceil(max_of(right - left, bottom - top) - 1e-3)));
+  crop.x_px = static_cast<int>(std::lround((left + right) / 2 - crop.side_px / 2.0));
+  crop.y_px = static_cast<int>(std::lround((top + bottom) / 2 - crop.side_px / 2.0));
+  return crop;
+}
 
 // weights[y * grid_width + x] = share of that grid cell of the crop which is visible, in 0..1.
 void grid_weights(const FieldOfView& fov, const SquareCrop& crop, int grid_width, int grid_height,

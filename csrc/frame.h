@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "host_device.h"
+
 struct CUstream_st;  // CUDA's, at global scope as there
 
 namespace efiqa {
@@ -37,7 +39,7 @@ constexpr int kMinSidePx = 64;    // smaller frames hold no readable vessel
 constexpr int kMaxSidePx = 8192;  // bounds memory and keeps 32-bit pixel arithmetic exact
 
 // Bytes of one pixel in the plane at `data`: 3, 3, 1, 4, 1, 2; 0 for a number outside the list.
-constexpr int bytes_per_pixel(PixelFormat format) {
+EFIQA_HOST_DEVICE constexpr int bytes_per_pixel(PixelFormat format) {
   switch (format) {
     case PixelFormat::kRgb8:
     case PixelFormat::kBgr8:
@@ -53,7 +55,7 @@ constexpr int bytes_per_pixel(PixelFormat format) {
   return 0;
 }
 
-constexpr bool is_yuv(PixelFormat format) {
+EFIQA_HOST_DEVICE constexpr bool is_yuv(PixelFormat format) {
   return format == PixelFormat::kNv12 || format == PixelFormat::kYuyv;
 }
 

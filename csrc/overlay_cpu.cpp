@@ -190,8 +190,10 @@ Span visible_span(const FieldOfView& fov, int y_px, int width_px) {
   return span;
 }
 
-void check_arguments(const FrameView& frame, const Report& report, const OverlayOptions& options,
-                     const std::uint8_t* out, std::ptrdiff_t out_stride_bytes) {
+}  // namespace
+
+void check_overlay(const FrameView& frame, const Report& report, const OverlayOptions& options,
+                   const std::uint8_t* out, std::ptrdiff_t out_stride_bytes) {
   const auto refuse = [](const std::string& message) {
     throw Error(StatusCode::kInvalidArgument, message);
   };
@@ -220,11 +222,9 @@ void check_arguments(const FrameView& frame, const Report& report, const Overlay
   }
 }
 
-}  // namespace
-
 void render_overlay(const FrameView& frame, const Report& report, const OverlayOptions& options,
                     ThreadPool& pool, std::uint8_t* out, std::ptrdiff_t out_stride_bytes) {
-  check_arguments(frame, report, options, out, out_stride_bytes);
+  check_overlay(frame, report, options, out, out_stride_bytes);
   BlendTable table;
   make_blend_table(options, table);
   Grid grid;

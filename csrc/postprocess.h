@@ -35,6 +35,10 @@ struct OverlayOptions {
   float max_alpha = 0.6f;  // opacity at probability 1; opacity falls to 0 at probability 0
 };
 
+// Throws Error(kInvalidFrame or kInvalidArgument) unless render_overlay takes these arguments.
+void check_overlay(const FrameView& frame, const Report& report, const OverlayOptions& options,
+                   const std::uint8_t* out, std::ptrdiff_t out_stride_bytes);
+
 // out = frame blended with the bilinearly interpolated map, RGB8 of the frame's size, rows of
 // out_stride_bytes. Pixels outside the field of view are the frame's own. The report must be of a
 // frame of the same size (Error(kInvalidArgument)); without a field of view the frame is copied.

@@ -27,6 +27,7 @@ struct Region {
   float center_distance = 0;  // of its centroid, 0 = centre of the field, 1 = its rim
 };
 
+// Where the stages are one CUDA graph only the total is known, and the others are 0.
 struct Timings {
   float fov_ms = 0, preprocess_ms = 0, engine_ms = 0, postprocess_ms = 0, total_ms = 0;
 };

@@ -7,13 +7,13 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
-#include <cmath>
 #include <cstring>
 #include <limits>
 #include <utility>
 
+#include "golden.h"
 #include "sha256.h"
+#include "stages.h"
 #include "status.h"
 
 namespace efiqa {
@@ -107,6 +107,25 @@ void check_model_hash(const std::string& bytes, const Contract& contract, const 
                   "again, or export the model again with efiqa export");
 }
 
+// The parity gate of a model that was built where it could not run.
+void check_parity(Stages& stages, const Contract& contract, const std::string& model_path) {
+  if (contract.parity_passed || contract.golden.file.empty()) return;
+  const std::size_t folder_end = model_path.rfind('/') + 1;  // 0 where there is none
+  const std::string path = model_path.substr(0, folder_end) + contract.golden.file;
+  const std::string bytes =
+      read_file(path, "golden file",
+                "a model whose parity was not measured at build needs it beside its contract: copy "
+                "it along, or build the plan again with efiqa build");
+  const std::string actual = sha256_hex(bytes.data(), bytes.size());
+  if (actual != contract.golden.sha256) {
+    throw Error(StatusCode::kContractInvalid,
+                "golden file " + path + " has the SHA-256 " + actual + ", the contract " +
+                    contract_path(model_path) + " expects " + contract.golden.sha256 +
+                    "; copy the model's files again, or build the plan again with efiqa build");
+  }
+  check_golden(stages, parse_golden(bytes, contract, path), model_path);
+}
+
 void check_trained(const Contract& contract, bool allow_untrained, const std::string& path) {
   if (contract.trained || allow_untrained) return;
   throw Error(StatusCode::kModelInvalid,
@@ -115,80 +134,52 @@ void check_trained(const Contract& contract, bool allow_untrained, const std::st
                   "mean nothing; for tests and timing pass allow_untrained=True");
 }
 
-// Milliseconds since the previous call.
-class Stopwatch {
- public:
-  float lap_ms() {
-    const auto now = std::chrono::steady_clock::now();
-    const std::chrono::duration<float, std::milli> elapsed = now - last_;
-    last_ = now;
-    return elapsed.count();
-  }
-
- private:
-  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
-};
-
 }  // namespace
 
 struct Runtime::Impl {
-  Impl(Contract parsed, std::unique_ptr<Engine> opened, int threads,
+  Impl(Contract parsed, std::unique_ptr<Engine> engine, int threads,
        const std::string& operating_point_name)
       : contract(std::move(parsed)),
         operating_point(contract.operating_point(operating_point_name)),
-        engine(std::move(opened)),
         pool(std::make_shared<ThreadPool>(threads)),
-        finder(*pool),
-        preprocessor(contract.preprocess, *pool),
-        postprocessor(contract) {}
+        stages(make_stages(contract, std::move(engine), pool)) {}
+
+  // Calls action() unless another thread is inside.
+  template <typename Action>
+  void exclusively(Action&& action) {
+    if (busy.exchange(true, std::memory_order_acquire)) {
+      throw Error(StatusCode::kWrongThread,
+                  "another thread is inside this Runtime; open one Runtime per thread");
+    }
+    struct Release {
+      std::atomic<bool>& busy;
+      ~Release() { busy.store(false, std::memory_order_release); }
+    } const release{busy};
+    action();
+  }
 
   void assess(const FrameView& frame, Report& out);
 
   Contract contract;
   OperatingPoint operating_point;
-  std::unique_ptr<Engine> engine;
   std::shared_ptr<ThreadPool> pool;
-  FovFinder finder;
-  Preprocessor preprocessor;
-  Postprocessor postprocessor;
+  std::unique_ptr<Stages> stages;
   Report report;
   std::atomic<bool> busy{false};
 };
 
 void Runtime::Impl::assess(const FrameView& frame, Report& out) {
-  if (busy.exchange(true, std::memory_order_acquire)) {
-    throw Error(StatusCode::kWrongThread,
-                "another thread is inside this Runtime; open one Runtime per thread");
-  }
-  struct Release {
-    std::atomic<bool>& busy;
-    ~Release() { busy.store(false, std::memory_order_release); }
-  } const release{busy};
-
-  // Until the last stage is through, the report must not read as an answer.
-  out.verdict = Verdict::kUnknown;
-  out.score = std::numeric_limits<float>::quiet_NaN();
-  out.regions.clear();
-  out.timings = Timings();
-  validate_frame(frame);
-  out.frame_width_px = frame.width_px;
-  out.frame_height_px = frame.height_px;
-
-  Stopwatch watch;
-  Timings& timings = out.timings;
-  out.fov = finder.find(frame);
-  out.crop = out.fov.found() ? square_crop(out.fov) : SquareCrop();
-  timings.fov_ms = watch.lap_ms();
-  if (out.fov.found()) {
-    preprocessor.run(frame, out.crop, out.fov, engine->input().data);
-    timings.preprocess_ms = watch.lap_ms();
-    engine->run(nullptr);
-    timings.engine_ms = watch.lap_ms();
-  }
-  postprocessor.run(engine->output().data, operating_point, out);
-  timings.postprocess_ms = watch.lap_ms();
-  timings.total_ms =
-      timings.fov_ms + timings.preprocess_ms + timings.engine_ms + timings.postprocess_ms;
+  exclusively([&] {
+    // Until the last stage is through, the report must not read as an answer.
+    out.verdict = Verdict::kUnknown;
+    out.score = std::numeric_limits<float>::quiet_NaN();
+    out.regions.clear();
+    out.timings = Timings();
+    validate_frame(frame);
+    out.frame_width_px = frame.width_px;
+    out.frame_height_px = frame.height_px;
+    stages->run(frame, operating_point, out);
+  });
 }
 
 Runtime::Runtime(const RuntimeOptions& options) {
@@ -202,6 +193,7 @@ Runtime::Runtime(const RuntimeOptions& options) {
   std::unique_ptr<Engine> engine = open_engine(model_bytes, contract, options.backend, threads);
   impl_ = std::make_unique<Impl>(std::move(contract), std::move(engine), threads,
                                  options.operating_point);
+  check_parity(*impl_->stages, impl_->contract, options.model_path);
 }
 
 Runtime::Runtime(Contract contract, std::unique_ptr<Engine> engine, const RuntimeOptions& options)
@@ -217,9 +209,17 @@ const Report& Runtime::assess(const FrameView& frame) {
 
 void Runtime::assess_into(const FrameView& frame, Report& report) { impl_->assess(frame, report); }
 
+void Runtime::render_overlay(const FrameView& frame, const Report& report,
+                             const OverlayOptions& options, std::uint8_t* out,
+                             std::ptrdiff_t out_stride_bytes, Memory out_memory) {
+  impl_->exclusively([&] {
+    impl_->stages->render_overlay(frame, report, options, out, out_stride_bytes, out_memory);
+  });
+}
+
 const Contract& Runtime::contract() const noexcept { return impl_->contract; }
 
-std::string Runtime::engine_description() const { return impl_->engine->description(); }
+std::string Runtime::engine_description() const { return impl_->stages->description(); }
 
 std::shared_ptr<ThreadPool> Runtime::pool() const noexcept { return impl_->pool; }
 

@@ -1,5 +1,6 @@
 // One opened model: owns the engine, the buffers and the stages. After open, and after the first
-// frame of the largest size, a frame costs no further allocation in this code.
+// frame of the largest size, a frame costs no further allocation in this code. An engine on a GPU
+// runs on the device that is current in the thread that opens the Runtime.
 #pragma once
 
 #include <atomic>
@@ -35,6 +36,12 @@ class Runtime {
   const Report& assess(const FrameView& frame);
   // The same, into the caller's report, so that no other thread's call can replace it meanwhile.
   void assess_into(const FrameView& frame, Report& report);
+  // Where the engine runs, as postprocess.h has it on the CPU; `out` lies in `out_memory`, and is
+  // complete on return. On a GPU the report must be the last frame's, unless frame and `out` are
+  // both the host's. Throws Error.
+  void render_overlay(const FrameView& frame, const Report& report, const OverlayOptions& options,
+                      std::uint8_t* out, std::ptrdiff_t out_stride_bytes,
+                      Memory out_memory = Memory::kHost);
 
   const Contract& contract() const noexcept;
   std::string engine_description() const;

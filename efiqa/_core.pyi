@@ -7,6 +7,9 @@ from numpy.typing import NDArray
 
 __version__: Final[str]
 CONTRACT_VERSION: Final[int]
+MIN_PARITY_COSINE: Final[float]
+MIN_PARITY_PATCH_COSINE_P1: Final[float]
+MAX_PARITY_RELATIVE_FROBENIUS: Final[float]
 
 class CoreError(RuntimeError):
     """A failure of the core. ``code`` is a name of csrc/status.h, for example ``invalid_frame``."""

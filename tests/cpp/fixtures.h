@@ -1,7 +1,11 @@
 // What several tests need: the committed tiny model, its contract, frames, and a fake engine.
 #pragma once
 
+#include <unistd.h>
+
 #include <cstdint>
+#include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <functional>
 #include <iterator>
@@ -54,6 +58,60 @@ inline std::string error_of(const std::function<void()>& action) {
     return std::string("another exception: ") + error.what();
   }
   return "no error";
+}
+
+// A new folder that goes away with the test.
+class Folder {
+ public:
+  Folder() {
+    char name[] = "/tmp/efiqa_test_XXXXXX";
+    if (mkdtemp(name) == nullptr) throw std::runtime_error("mkdtemp failed");
+    path_ = name;
+  }
+  ~Folder() {
+    for (const std::string& name : names_) {
+      std::remove((path_ + "/" + name).c_str());
+    }
+    rmdir(path_.c_str());
+  }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+
+  std::string write(const std::string& name, const std::string& bytes) {
+    std::ofstream(add(name), std::ios::binary) << bytes;
+    return path_ + "/" + name;
+  }
+  std::string add(const std::string& name) {
+    names_.push_back(name);
+    return path_ + "/" + name;
+  }
+
+ private:
+  std::string path_;
+  std::vector<std::string> names_;
+};
+
+// A safetensors file of two tensors, `header` replaced by the text given.
+inline std::string safetensors(const std::string& header, const std::string& data) {
+  std::string bytes;
+  for (int i = 0; i < 8; ++i) bytes += static_cast<char>(header.size() >> 8 * i & 0xFF);
+  return bytes + header + data;
+}
+
+inline std::string bytes_of(const std::vector<float>& values) {
+  return std::string(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float));
+}
+
+// The golden file of the tiny contract's shapes.
+inline std::string golden_file(const std::vector<float>& inputs, const std::vector<float>& logits) {
+  const std::string count = std::to_string(inputs.size() / (3 * 64 * 64));
+  const std::string middle = std::to_string(4 * inputs.size());
+  const std::string end = std::to_string(4 * (inputs.size() + logits.size()));
+  return safetensors("{\"inputs\":{\"dtype\":\"F32\",\"shape\":[" + count +
+                         ",3,64,64],\"data_offsets\":[0," + middle +
+                         "]},\"logits\":{\"dtype\":\"F32\",\"shape\":[" + count +
+                         ",1,8,8],\"data_offsets\":[" + middle + "," + end + "]}}",
+                     bytes_of(inputs) + bytes_of(logits));
 }
 
 // An engine whose answer the test writes.

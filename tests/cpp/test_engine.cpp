@@ -16,7 +16,7 @@ TEST(engine_back_ends_are_listed_in_order_with_the_reason_of_a_missing_one) {
   CHECK_EQ(std::string(list[0].name), std::string("tensorrt"));
   CHECK(!list[0].built_in);
   CHECK_EQ(list[0].version,
-           std::string("not built in: this version of efiqa has no TensorRT back end"));
+           std::string("not built in: efiqa was built without EFIQA_WITH_TENSORRT"));
   CHECK_EQ(std::string(list[1].name), std::string("openvino"));
 #ifdef EFIQA_WITH_OPENVINO
   CHECK(list[1].built_in);
@@ -29,20 +29,30 @@ TEST(engine_back_ends_are_listed_in_order_with_the_reason_of_a_missing_one) {
 TEST(engine_forced_back_end_that_is_not_built_in_is_refused) {
   const efiqa::Contract contract = efiqa_test::tiny_contract();
   CHECK_EQ(error_of([&] { efiqa::open_engine("", contract, Backend::kTensorRt, 1); }),
-           std::string("backend_unavailable: backend is \"tensorrt\", which is not built in: this "
-                       "version of efiqa has no TensorRT back end"));
+           std::string("backend_unavailable: backend is \"tensorrt\", which is not built in: "
+                       "efiqa was built without EFIQA_WITH_TENSORRT"));
   CHECK_EQ(error_of([&] { efiqa::open_engine("", contract, static_cast<Backend>(9), 1); }),
            std::string("backend_unavailable: backend is 9, expected one of: auto, openvino, "
                        "tensorrt"));
 }
 
+TEST(engine_for_a_plan_that_is_not_built_in_is_refused_by_the_format) {
+  efiqa::Contract contract = efiqa_test::tiny_contract();
+  contract.format = efiqa::ModelFormat::kTensorRtPlan;
+  CHECK_EQ(error_of([&] { efiqa::open_engine("", contract, Backend::kAuto, 1); }),
+           std::string("backend_unavailable: the model is a TensorRT plan, which needs the back "
+                       "end \"tensorrt\"; it is not built in: efiqa was built without "
+                       "EFIQA_WITH_TENSORRT"));
+}
+
 #ifndef EFIQA_WITH_OPENVINO
 
-TEST(engine_without_any_back_end_says_how_to_get_one) {
+TEST(engine_for_an_onnx_model_that_is_not_built_in_is_refused_by_the_format) {
   const efiqa::Contract contract = efiqa_test::tiny_contract();
-  CHECK(error_of([&] {
-          efiqa::open_engine("", contract, Backend::kAuto, 1);
-        }).find("EFIQA_WITH_OPENVINO=ON") != std::string::npos);
+  CHECK_EQ(error_of([&] { efiqa::open_engine("", contract, Backend::kAuto, 1); }),
+           std::string("backend_unavailable: the model is an ONNX file, which needs the back end "
+                       "\"openvino\"; it is not built in: efiqa was built without "
+                       "EFIQA_WITH_OPENVINO"));
   CHECK(error_of([&] {
           efiqa::open_engine("", contract, Backend::kOpenVino, 1);
         }).find("backend is \"openvino\", which is not built in") != std::string::npos);
@@ -83,6 +93,15 @@ TEST(engine_of_tiny_model_answers_block_means) {
   }
   CHECK(engine->description().rfind("OpenVINO ", 0) == 0);
   CHECK(engine->description().find(" CPU f32, 1 thread") != std::string::npos);
+}
+
+TEST(engine_plan_given_to_openvino_is_refused_with_both_formats) {
+  efiqa::Contract contract = efiqa_test::tiny_contract();
+  contract.format = efiqa::ModelFormat::kTensorRtPlan;
+  CHECK_EQ(error_of([&] { efiqa::open_engine("", contract, Backend::kOpenVino, 1); }),
+           std::string("model_invalid: backend is \"openvino\", which runs an ONNX file, and the "
+                       "model is a TensorRT plan; choose tensorrt, or open the .onnx file that it "
+                       "was built from"));
 }
 
 TEST(engine_model_that_does_not_fit_its_contract_is_refused_with_both_sides) {

@@ -22,6 +22,7 @@ using efiqa::Verdict;
 using efiqa_test::DiscFrame;
 using efiqa_test::error_of;
 using efiqa_test::FakeEngine;
+using efiqa_test::Folder;
 using efiqa_test::read_golden;
 using efiqa_test::replaced;
 
@@ -40,37 +41,6 @@ struct Bench {
 
   FakeEngine* engine = nullptr;
   std::unique_ptr<Runtime> runtime;
-};
-
-// A new folder that goes away with the test.
-class Folder {
- public:
-  Folder() {
-    char name[] = "/tmp/efiqa_test_XXXXXX";
-    if (mkdtemp(name) == nullptr) throw std::runtime_error("mkdtemp failed");
-    path_ = name;
-  }
-  ~Folder() {
-    for (const std::string& name : names_) {
-      std::remove((path_ + "/" + name).c_str());
-    }
-    rmdir(path_.c_str());
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-
-  std::string write(const std::string& name, const std::string& bytes) {
-    std::ofstream(add(name), std::ios::binary) << bytes;
-    return path_ + "/" + name;
-  }
-  std::string add(const std::string& name) {
-    names_.push_back(name);
-    return path_ + "/" + name;
-  }
-
- private:
-  std::string path_;
-  std::vector<std::string> names_;
 };
 
 std::string open_error(const std::string& model_path, bool allow_untrained = true, int threads = 1,
@@ -121,6 +91,58 @@ TEST(runtime_frame_without_field_of_view_is_unknown_and_spares_the_engine) {
   CHECK(std::isnan(report.score));
   CHECK(bench.engine->runs == 0);
   CHECK(report.timings.engine_ms == 0.0f);
+}
+
+TEST(runtime_device_memory_is_refused_by_an_engine_on_the_cpu) {
+  Bench bench;
+  const DiscFrame frame(640, 480);
+  efiqa::FrameView device = frame.view;
+  device.memory = efiqa::Memory::kDevice;
+  const std::string rest =
+      " is device, and this Runtime's engine (fake) runs on the CPU; pass host memory, or open a "
+      "TensorRT plan";
+  CHECK_EQ(error_of([&] { bench.runtime->assess(device); }), "invalid_frame: frame.memory" + rest);
+
+  const efiqa::Report report = bench.runtime->assess(frame.view);
+  std::vector<std::uint8_t> out(3u * 640 * 480);
+  CHECK_EQ(
+      error_of([&] { bench.runtime->render_overlay(device, report, {}, out.data(), 3 * 640); }),
+      "invalid_frame: frame.memory" + rest);
+  CHECK_EQ(error_of([&] {
+             bench.runtime->render_overlay(frame.view, report, {}, out.data(), 3 * 640,
+                                           efiqa::Memory::kDevice);
+           }),
+           "invalid_argument: out_memory" + rest);
+}
+
+TEST(runtime_overlay_is_render_overlays) {
+  Bench bench;
+  bench.engine->logits[20] = 3;
+  const DiscFrame frame(320, 240);
+  const efiqa::Report report = bench.runtime->assess(frame.view);
+  std::vector<std::uint8_t> out(3u * 320 * 240), expected(out.size());
+  bench.runtime->render_overlay(frame.view, report, {}, out.data(), 3 * 320);
+  efiqa::render_overlay(frame.view, report, {}, *bench.runtime->pool(), expected.data(), 3 * 320);
+  CHECK(out == expected);
+}
+
+TEST(runtime_engine_on_a_gpu_is_refused_where_the_stages_are_not_built_in) {
+  class DeviceEngine : public FakeEngine {
+   public:
+    using FakeEngine::FakeEngine;
+    efiqa::TensorView input() override { return on_device(FakeEngine::input()); }
+    efiqa::TensorView output() override { return on_device(FakeEngine::output()); }
+
+   private:
+    static efiqa::TensorView on_device(efiqa::TensorView view) {
+      view.memory = efiqa::Memory::kDevice;
+      return view;
+    }
+  };
+  const efiqa::Contract contract = efiqa_test::tiny_contract();
+  CHECK_EQ(error_of([&] { Runtime(contract, std::make_unique<DeviceEngine>(contract), {}); }),
+           std::string("backend_unavailable: the engine \"fake\" runs on a GPU, and this build of "
+                       "efiqa has no CUDA stages; build it with EFIQA_WITH_CUDA=ON"));
 }
 
 TEST(runtime_stays_usable_after_frames_that_failed) {
