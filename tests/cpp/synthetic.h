@@ -69,6 +69,60 @@ inline Drawing draw(const Scene& s) {
   return d;
 }
 
+inline void fill_box(Drawing& d, int x0, int y0, int x1, int y1, int red, int green, int blue) {
+  for (int y = y0; y < y1; ++y) {
+    for (int x = x0; x < x1; ++x) {
+      std::uint8_t* p = d.pixels.data() + (static_cast<std::size_t>(y) * d.view.width_px + x) * 3;
+      p[0] = static_cast<std::uint8_t>(red);
+      p[1] = static_cast<std::uint8_t>(green);
+      p[2] = static_cast<std::uint8_t>(blue);
+    }
+  }
+}
+
+inline Drawing flat(int width, int height, int level) {
+  Drawing d;
+  d.pixels.assign(static_cast<std::size_t>(width) * height * 3, static_cast<std::uint8_t>(level));
+  d.view = {d.pixels.data(), width, height, static_cast<std::ptrdiff_t>(width) * 3,
+            efiqa::PixelFormat::kRgb8};
+  return d;
+}
+
+// Lines of dark blocks on white paper.
+inline Drawing page_of_text() {
+  Drawing d = flat(600, 800, 244);
+  for (int y = 60; y < 740; y += 16) {
+    for (int x = 50; x < 550; x += 7) {
+      if ((x * 31 + y * 17) % 5 != 0) fill_box(d, x, y, x + 4, y + 8, 30, 30, 30);
+    }
+  }
+  return d;
+}
+
+// Circles of any size and place that a camera may see, every third with cuts above and below, every
+// fourth with one at the left.
+inline Scene random_scene(std::mt19937& random, int i) {
+  const auto uniform = [&](double low, double high) {
+    return std::uniform_real_distribution<double>(low, high)(random);
+  };
+  Scene s;
+  s.seed = static_cast<unsigned>(random());
+  s.width = static_cast<int>(uniform(200, 900));
+  s.height = static_cast<int>(uniform(200, 900));
+  const double side = std::min(s.width, s.height);
+  s.radius = uniform(0.3, 0.65) * side;
+  s.x = s.width * 0.5 + uniform(-0.1, 0.1) * side;
+  s.y = s.height * 0.5 + uniform(-0.1, 0.1) * side;
+  s.border = uniform(0, 12);
+  s.field = s.border * 3 + uniform(25, 200);
+  s.rim_shade = uniform(0, 0.5);
+  s.softness = uniform(0.5, 0.02 * s.radius);
+  if (i % 3 == 0) s.top = s.y - uniform(0.6, 0.9) * s.radius;
+  if (i % 3 == 0) s.bottom = s.y + uniform(0.6, 0.9) * s.radius;
+  if (i % 4 == 0) s.left = s.x - uniform(0.6, 0.9) * s.radius;
+  return s;
+}
+
 // Intersection over union of what was drawn and what was found, over the frame's pixels.
 inline double overlap(const Scene& s, const efiqa::FieldOfView& fov) {
   long both = 0, either = 0;

@@ -18,7 +18,11 @@ using efiqa::SquareCrop;
 using efiqa::ThreadPool;
 using efiqa_test::draw;
 using efiqa_test::Drawing;
+using efiqa_test::fill_box;
+using efiqa_test::flat;
 using efiqa_test::overlap;
+using efiqa_test::page_of_text;
+using efiqa_test::random_scene;
 using efiqa_test::Scene;
 
 namespace {
@@ -33,25 +37,6 @@ constexpr double kAreaTolerance = 1e-4;
 FieldOfView find(const FrameView& frame, int threads = 1) {
   ThreadPool pool(threads);
   return FovFinder(pool).find(frame);
-}
-
-void fill_box(Drawing& d, int x0, int y0, int x1, int y1, int red, int green, int blue) {
-  for (int y = y0; y < y1; ++y) {
-    for (int x = x0; x < x1; ++x) {
-      std::uint8_t* p = d.pixels.data() + (static_cast<std::size_t>(y) * d.view.width_px + x) * 3;
-      p[0] = static_cast<std::uint8_t>(red);
-      p[1] = static_cast<std::uint8_t>(green);
-      p[2] = static_cast<std::uint8_t>(blue);
-    }
-  }
-}
-
-Drawing flat(int width, int height, int level) {
-  Drawing d;
-  d.pixels.assign(static_cast<std::size_t>(width) * height * 3, static_cast<std::uint8_t>(level));
-  d.view = {d.pixels.data(), width, height, static_cast<std::ptrdiff_t>(width) * 3,
-            PixelFormat::kRgb8};
-  return d;
 }
 
 }  // namespace
@@ -192,15 +177,7 @@ TEST(fov_blank_frames_have_none) {
   }
 }
 
-TEST(fov_page_of_text_has_none) {
-  Drawing d = flat(600, 800, 244);
-  for (int y = 60; y < 740; y += 16) {
-    for (int x = 50; x < 550; x += 7) {
-      if ((x * 31 + y * 17) % 5 != 0) fill_box(d, x, y, x + 4, y + 8, 30, 30, 30);
-    }
-  }
-  CHECK(find(d.view).shape == FovShape::kNone);
-}
+TEST(fov_page_of_text_has_none) { CHECK(find(page_of_text().view).shape == FovShape::kNone); }
 
 TEST(fov_noise_of_any_kind_does_not_throw) {
   std::mt19937 random(5);
@@ -218,25 +195,8 @@ TEST(fov_noise_of_any_kind_does_not_throw) {
 
 TEST(fov_random_geometry_overlaps_what_was_drawn) {
   std::mt19937 random(11);
-  const auto uniform = [&](double low, double high) {
-    return std::uniform_real_distribution<double>(low, high)(random);
-  };
   for (int i = 0; i < 60; ++i) {
-    Scene s;
-    s.seed = static_cast<unsigned>(random());
-    s.width = static_cast<int>(uniform(200, 900));
-    s.height = static_cast<int>(uniform(200, 900));
-    const double side = std::min(s.width, s.height);
-    s.radius = uniform(0.3, 0.65) * side;
-    s.x = s.width * 0.5 + uniform(-0.1, 0.1) * side;
-    s.y = s.height * 0.5 + uniform(-0.1, 0.1) * side;
-    s.border = uniform(0, 12);
-    s.field = s.border * 3 + uniform(25, 200);
-    s.rim_shade = uniform(0, 0.5);
-    s.softness = uniform(0.5, 0.02 * s.radius);
-    if (i % 3 == 0) s.top = s.y - uniform(0.6, 0.9) * s.radius;
-    if (i % 3 == 0) s.bottom = s.y + uniform(0.6, 0.9) * s.radius;
-    if (i % 4 == 0) s.left = s.x - uniform(0.6, 0.9) * s.radius;
+    const Scene s = random_scene(random, i);
     const double iou = overlap(s, find(draw(s).view));
     if (!(iou >= kMinHardOverlap)) {
       std::ostringstream what;
