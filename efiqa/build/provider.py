@@ -14,8 +14,8 @@ from typing import Any
 
 from efiqa.errors import BackendError
 
-# Flavour as in the contract, with the modules that may hold it, in the order of trying. NVIDIA's own index has
-# tensorrt_rtx; what PyPI has is imported as tensorrt_rtx_bindings.
+# Flavour as in the contract, with the modules that may hold it, in the order of trying. NVIDIA's own index
+# has tensorrt_rtx; what PyPI has is imported as tensorrt_rtx_bindings.
 MODULES = {"tensorrt": ("tensorrt",), "tensorrt_rtx": ("tensorrt_rtx", "tensorrt_rtx_bindings")}
 NAMES = {"tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT-RTX"}
 PROVIDERS = ("auto", *MODULES)
