@@ -217,6 +217,10 @@ void Runtime::render_overlay(const FrameView& frame, const Report& report,
   });
 }
 
+void Runtime::run_network(const float* input, float* logits) {
+  impl_->exclusively([&] { impl_->stages->infer(input, logits); });
+}
+
 const Contract& Runtime::contract() const noexcept { return impl_->contract; }
 
 std::string Runtime::engine_description() const { return impl_->stages->description(); }
