@@ -34,7 +34,7 @@ class Adapter:
 
 
 class LinearAdapter(nn.Module):
-    """Standardised features, then one 1x1 convolution, as training/teacher.py saves it. Source: EFIQA, MIDL 2026."""
+    """Standardised features, then one 1x1 convolution, as training/teacher.py saves it. Source: EFIQA."""
 
     stride = 1
 

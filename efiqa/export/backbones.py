@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -162,17 +163,24 @@ def _open_student(weights: Path | None, *, random_weights: bool) -> Backbone:
         raise ModelError(
             f"weights {weights} are not a student of training/: {_first_line(error)}", code="weights_invalid"
         ) from None
-    head, student.head = student.head, nn.Identity()
+    features, head = split_head(student)
     return Backbone(
-        student.requires_grad_(False),
+        features,
         head.in_channels,
         LITE0_MEAN,
         LITE0_STD,
         LITE0_ID,
         LITE0_LICENCE,
         trained=True,
-        head=head.requires_grad_(False),
+        head=head,
     )
+
+
+def split_head(student: nn.Module) -> tuple[nn.Module, nn.Module]:
+    """Return copies of a student without its last layer, and of that layer, frozen."""
+    features = copy.deepcopy(student).eval().requires_grad_(False)
+    head, features.head = features.head, nn.Identity()
+    return features, head
 
 
 def _first_line(error: Exception) -> str:

@@ -13,10 +13,10 @@ from safetensors.numpy import save
 
 from efiqa import _core
 from efiqa.errors import FileError, OptionError
-from efiqa.export.pictures import RESIZE_FILTER, FloatArray, InputSpec
+from efiqa.export.pictures import RESIZE_FILTER, FloatArray, InputSpec, network_inputs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 GOLDEN_SUFFIX = ".golden.safetensors"
 GOLDEN_PICTURES = 4
@@ -91,16 +91,13 @@ def make_contract(
     }
 
 
-def golden_sample(inputs: FloatArray, logits: FloatArray) -> bytes:
-    """Return the safetensors file of some inputs (n, 3, S, S) and the original's logits (n, 1, h, w)."""
-    return bytes(
-        save(
-            {
-                "inputs": np.ascontiguousarray(inputs[:GOLDEN_PICTURES]),
-                "logits": np.ascontiguousarray(logits[:GOLDEN_PICTURES]),
-            }
-        )
-    )
+def golden_sample(spec: InputSpec, answer: Callable[[FloatArray], FloatArray]) -> bytes:
+    """Return the safetensors file of ``inputs`` (n, 3, S, S) and the ``logits`` (n, 1, h, w) of ``answer``.
+
+    The inputs show the CC0 photograph, never the caller's pictures: the file travels with the model.
+    """
+    inputs = network_inputs(None, spec, GOLDEN_PICTURES)
+    return bytes(save({"inputs": inputs, "logits": np.ascontiguousarray(answer(inputs))}))
 
 
 def read_points(path: Path | None) -> dict[str, dict[str, float]]:

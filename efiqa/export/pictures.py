@@ -48,7 +48,7 @@ def prepared(rgb: U8Array, spec: InputSpec) -> FloatArray | None:
     )
 
 
-def network_inputs(folder: Path | None, spec: InputSpec, count: int, seed: int) -> FloatArray:
+def network_inputs(folder: Path | None, spec: InputSpec, count: int, seed: int = 0) -> FloatArray:
     """Return ``count`` different inputs (count, 3, S, S): of the pictures in ``folder``, or of drawn views.
 
     A folder is searched recursively and drawn from by ``seed``. Without one they are views of scikit-image's

@@ -103,18 +103,9 @@ def export(
     network = Network(backbone.network, adapter.network).eval()
     note(f"{gate.REFERENCE} answers {len(judged)} pictures")
     reference = gate.run_network(network, judged)
+    golden = document.golden_sample(spec, lambda inputs: gate.run_network(network, inputs).logits)
     apply_precision(network, options.precision, adapter.keep)
-    note(f"tracing the graph in {options.precision}")
-    traced = onnx_files.trace(network, options.size_px, OUTPUTS)
-    if options.precision == "int8":
-        model, trials = _first_that_passes(traced, calibrating, judged, reference, note)
-    else:
-        model, trials = traced, [_graph_trial(traced, judged, reference, options.precision, note)]
-    if options.precision in ("bf16", "fp16"):
-        # OpenVINO computes 16-bit layers of a processor in float32; PyTorch rounds as a GPU does.
-        runner = f"PyTorch {options.precision}"
-        note(f"{runner} answers {len(judged)} pictures")
-        trials.append(gate.judge(runner, gate.run_network(network, judged), reference, options.precision))
+    model, trials = _graph_and_trials(network, options, judged, calibrating, reference, note)
     verdict = gate.worst(trials)
     if verdict.failures:
         raise ParityError(f"parity: {'; '.join(verdict.failures)}; {path} was not written", trials)
@@ -126,7 +117,6 @@ def export(
         reference.logits.shape[2:],
         verdict.figures.to_contract(reference=gate.REFERENCE, runner=verdict.runner),
     )
-    golden = document.golden_sample(judged, reference.logits)
     contract = Contract.from_dict(
         document.make_contract(
             f"{options.backbone}-{adapter.kind}-{options.size_px}-{options.precision}",
@@ -138,7 +128,7 @@ def export(
             golden,
         )
     )
-    _write(path, graph.data, golden, contract)
+    write_files(path, graph.data, golden, contract)
     return Exported(path, contract, trials, len(graph.data))
 
 
@@ -178,15 +168,40 @@ def _parts(options: ExportOptions) -> tuple[backbones.Backbone, adapters.Adapter
     return backbone, adapter
 
 
+def _graph_and_trials(
+    network: Network,
+    options: ExportOptions,
+    judged: FloatArray,
+    calibrating: FloatArray,
+    reference: gate.Answers,
+    note: Callable[[str], None],
+) -> tuple[onnx.ModelProto, list[gate.Trial]]:
+    """Return the graph of the typed ``network`` and what each runner makes of it."""
+    note(f"tracing the graph in {options.precision}")
+    traced = onnx_files.trace(network, options.size_px, OUTPUTS)
+    if options.precision == "int8":
+        return _first_that_passes(traced, calibrating, judged, reference, note)
+    if options.precision == "fp32":
+        limit = gate.MAX_ABS_ERROR_FP32
+        return traced, [_graph_trial(traced, judged, reference, note, max_abs_error=limit)]
+    # A processor computes 16-bit layers in float32, in OpenVINO too; PyTorch rounds as a GPU does.
+    runner = f"PyTorch {options.precision}"
+    note(f"{runner} answers {len(judged)} pictures")
+    rounding = gate.judge(runner, gate.run_network(network, judged), reference)
+    return traced, [_graph_trial(traced, judged, reference, note), rounding]
+
+
 def _graph_trial(
     model: onnx.ModelProto,
     judged: FloatArray,
     reference: gate.Answers,
-    precision: str,
     note: Callable[[str], None],
+    *,
+    max_abs_error: float = float("inf"),
 ) -> gate.Trial:
     note(f"OpenVINO answers {len(judged)} pictures")
-    return gate.judge(*gate.run_graph(onnx_files.serialised(model), judged), reference, precision)
+    runner, found = gate.run_graph(onnx_files.serialised(model), judged)
+    return gate.judge(runner, found, reference, max_abs_error=max_abs_error)
 
 
 def _first_that_passes(
@@ -196,11 +211,11 @@ def _first_that_passes(
     reference: gate.Answers,
     note: Callable[[str], None],
 ) -> tuple[onnx.ModelProto, list[gate.Trial]]:
-    """Return the first int8 graph that passes the gate, from most to fewest int8 layers, or the last tried."""
+    """Return the first int8 graph that passes the gate, from most to fewest layers, or the last one tried."""
     for label, names in quantise.choices(traced):
         note(f"ONNX Runtime quantises {label} ({len(names)} layers) after {len(calibrating)} pictures")
         model = quantise.quantised(traced, calibrating, names)
-        trial = _graph_trial(model, judged, reference, "int8", note)
+        trial = _graph_trial(model, judged, reference, note)
         if not trial.failures:
             break
     return model, [replace(trial, runner=f"{trial.runner}, {label} in int8")]
@@ -225,8 +240,11 @@ def _provenance(
     }
 
 
-def _write(path: Path, graph: bytes, golden: bytes, contract: Contract) -> None:
-    """Write three files to temporary names first; a disk that fills up then leaves none of them."""
+def write_files(path: Path, graph: bytes, golden: bytes, contract: Contract) -> None:
+    """Write the graph to ``path``, golden sample and contract beside it.
+
+    All three have temporary names first: a disk that fills up leaves none of them.
+    """
     with ExitStack() as stack:
         for target, data in (
             (path, graph),

@@ -1,10 +1,11 @@
-"""Precision written into the network itself, so that the exported graph says every type and nobody infers one.
+"""Precision written into the network itself: the exported graph says every type and nobody infers one.
 
-What fills a GPU's matrix units runs in 16 bits: linear layers, the product of attention with its values and, in
-float16, convolutions (ONNX has Conv in bfloat16 from opset 22 only, which TensorRT 10.3 of JetPack 6 does not
-read). The residual stream, normalisation, attention scores and softmax stay float32. Source: DINOv3's attention
-scores reach 2.5e6 where float16 ends at 65,504, and a DINOv3 all in bfloat16 keeps a cosine of 0.99957, which is
-an error of 0.03 of the norm; this form of it stays below 0.002 (docs/export.md).
+What fills a GPU's matrix units runs in 16 bits: linear layers, the product of attention with its values
+and, in float16, convolutions (ONNX has Conv in bfloat16 from opset 22 only, which TensorRT 10.3 of JetPack
+6 does not read). The residual stream, normalisation, attention scores and softmax stay float32. Source:
+DINOv3's attention scores reach 2.5e6 where float16 ends at 65,504, and a DINOv3 all in bfloat16 keeps a
+cosine of 0.99957, which is an error of 0.03 of the norm; in this form it lost 0.002 with random weights
+(docs/export.md).
 """
 
 from __future__ import annotations
