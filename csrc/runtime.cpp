@@ -143,6 +143,7 @@ struct Runtime::Impl {
         postprocessor(contract) {}
 
   void assess(const FrameView& frame, Report& out);
+  void run_network(const float* input, float* logits);
 
   Contract contract;
   OperatingPoint operating_point;
@@ -155,16 +156,25 @@ struct Runtime::Impl {
   std::atomic<bool> busy{false};
 };
 
-void Runtime::Impl::assess(const FrameView& frame, Report& out) {
-  if (busy.exchange(true, std::memory_order_acquire)) {
-    throw Error(StatusCode::kWrongThread,
-                "another thread is inside this Runtime; open one Runtime per thread");
+// One thread at a time inside a Runtime: the second one is refused, not queued.
+class Entered {
+ public:
+  explicit Entered(std::atomic<bool>& busy) : busy_(busy) {
+    if (busy_.exchange(true, std::memory_order_acquire)) {
+      throw Error(StatusCode::kWrongThread,
+                  "another thread is inside this Runtime; open one Runtime per thread");
+    }
   }
-  struct Release {
-    std::atomic<bool>& busy;
-    ~Release() { busy.store(false, std::memory_order_release); }
-  } const release{busy};
+  ~Entered() { busy_.store(false, std::memory_order_release); }
+  Entered(const Entered&) = delete;
+  Entered& operator=(const Entered&) = delete;
 
+ private:
+  std::atomic<bool>& busy_;
+};
+
+void Runtime::Impl::assess(const FrameView& frame, Report& out) {
+  const Entered entered(busy);
   // Until the last stage is through, the report must not read as an answer.
   out.verdict = Verdict::kUnknown;
   out.score = std::numeric_limits<float>::quiet_NaN();
@@ -189,6 +199,16 @@ void Runtime::Impl::assess(const FrameView& frame, Report& out) {
   timings.postprocess_ms = watch.lap_ms();
   timings.total_ms =
       timings.fov_ms + timings.preprocess_ms + timings.engine_ms + timings.postprocess_ms;
+}
+
+void Runtime::Impl::run_network(const float* input, float* logits) {
+  const Entered entered(busy);
+  const auto count = [](const TensorView& view) {
+    return static_cast<std::size_t>(view.channels) * view.height * view.width;
+  };
+  std::copy_n(input, count(engine->input()), engine->input().data);
+  engine->run(nullptr);
+  std::copy_n(engine->output().data, count(engine->output()), logits);
 }
 
 Runtime::Runtime(const RuntimeOptions& options) {
@@ -216,6 +236,8 @@ const Report& Runtime::assess(const FrameView& frame) {
 }
 
 void Runtime::assess_into(const FrameView& frame, Report& report) { impl_->assess(frame, report); }
+
+void Runtime::run_network(const float* input, float* logits) { impl_->run_network(input, logits); }
 
 const Contract& Runtime::contract() const noexcept { return impl_->contract; }
 

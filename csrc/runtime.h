@@ -35,6 +35,9 @@ class Runtime {
   const Report& assess(const FrameView& frame);
   // The same, into the caller's report, so that no other thread's call can replace it meanwhile.
   void assess_into(const FrameView& frame, Report& report);
+  // The network alone: host `input` (3, H, W), normalised as the contract says, gives host `logits`
+  // (h, w). Throws Error; kWrongThread when another thread is inside.
+  void run_network(const float* input, float* logits);
 
   const Contract& contract() const noexcept;
   std::string engine_description() const;

@@ -76,6 +76,9 @@ class Runtime:
         allow_untrained: bool = False,
     ) -> None: ...
     def assess(self, frame: NDArray[np.uint8], pixel_format: str) -> Report: ...
+    def run_network(self, input: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the logits (h, w) of one normalised input (3, H, W)."""
+
     @property
     def engine_description(self) -> str: ...
     @property
