@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from safetensors.numpy import save
 
 from efiqa import _core
 from efiqa.errors import FileError, OptionError
 from efiqa.export.pictures import RESIZE_FILTER, FloatArray, InputSpec, network_inputs
+from efiqa.golden import Golden, golden_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-GOLDEN_SUFFIX = ".golden.safetensors"
 GOLDEN_PICTURES = 4
 # An exported DINO model has seen no quality label. Half of the anatomy hidden is where a picture stops being
 # usable, a quarter where it stops being good: round numbers, named for what they are.
@@ -87,17 +86,17 @@ def make_contract(
         "provenance": dict(provenance),
         "parity": dict(graph.parity),
         "golden": golden
-        and {"file": file_name + GOLDEN_SUFFIX, "sha256": hashlib.sha256(golden).hexdigest()},
+        and {"file": golden_path(file_name).name, "sha256": hashlib.sha256(golden).hexdigest()},
     }
 
 
 def golden_sample(spec: InputSpec, answer: Callable[[FloatArray], FloatArray]) -> bytes:
-    """Return the safetensors file of ``inputs`` (n, 3, S, S) and the ``logits`` (n, 1, h, w) of ``answer``.
+    """Return the content of the golden file with the logits (n, 1, h, w) of ``answer`` to its inputs.
 
     The inputs show the CC0 photograph, never the caller's pictures: the file travels with the model.
     """
     inputs = network_inputs(None, spec, GOLDEN_PICTURES)
-    return bytes(save({"inputs": inputs, "logits": np.ascontiguousarray(answer(inputs))}))
+    return Golden(inputs, np.ascontiguousarray(answer(inputs))).to_bytes()
 
 
 def read_points(path: Path | None) -> dict[str, dict[str, float]]:

@@ -20,6 +20,7 @@ from efiqa.errors import EfiqaError, OptionError
 from efiqa.export import adapters, backbones, document, gate, onnx_files, pictures, quantise
 from efiqa.export.pictures import FloatArray
 from efiqa.export.precision import DTYPES, apply_precision
+from efiqa.golden import golden_path
 
 OUTPUTS = ("logits", "features")
 
@@ -248,7 +249,7 @@ def write_files(path: Path, graph: bytes, golden: bytes, contract: Contract) -> 
     with ExitStack() as stack:
         for target, data in (
             (path, graph),
-            (path.with_name(path.name + document.GOLDEN_SUFFIX), golden),
+            (golden_path(path), golden),
             (Path(_core.contract_path(os.fspath(path))), contract.text.encode()),
         ):
             stack.enter_context(AtomicFile(target)).write(data)

@@ -62,6 +62,7 @@ def types_of(model):
 @pytest.mark.parametrize("name", ["fp32", "bf16", "fp16", "int8"])
 def test_export_each_precision_is_typed_judged_and_opened_by_the_runtime(tmp_path, name):
     import efiqa
+    from efiqa.verify import verify
 
     path = tmp_path / "model.onnx"
     done = pipeline.export(options_of(precision=name), path)
@@ -108,6 +109,7 @@ def test_export_each_precision_is_typed_judged_and_opened_by_the_runtime(tmp_pat
         report = runtime.assess(next(pictures._views()))
     assert report.map.shape == (4, 4)
     assert 0 <= report.score <= 1
+    assert {finding.check: finding.detail for finding in verify(path) if finding.state == "failed"} == {}
 
 
 def test_export_golden_sample_is_the_float32_original(tmp_path):
