@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from efiqa import _core
+from efiqa.export.pictures import RESIZE_FILTER
 from training.progress import track
 
-RESIZE_FILTER = "triangle"  # the contract's filter: training sees what the runtime will see
 ByteArray = NDArray[np.uint8]
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]

@@ -12,13 +12,13 @@ SAME = 1e-5  # sums of a few hundred float32 products in another order
 
 def test_torch_graph_exported_student_equals_onnx_runtime(tmp_path):
     from benchmarks.peers import OnnxRuntimeNetwork, TorchGraph
-    from training.export import write_onnx
+    from efiqa.export import onnx_files
     from training.student import Student
 
     torch.manual_seed(0)
     model = Student(16, pretrained=False).eval()
     path = tmp_path / "student.onnx"
-    write_onnx(model, 64, path)
+    path.write_bytes(onnx_files.serialised(onnx_files.trace(model, 64)))
     image = np.random.default_rng(0).standard_normal((1, 3, 64, 64)).astype(np.float32)
     expected = OnnxRuntimeNetwork(path, 1).logits(image)
     with torch.inference_mode():
@@ -36,12 +36,12 @@ def test_torch_graph_unknown_operator_is_named(tiny_model):
 
 def test_measure_verifies_before_it_times(tmp_path, monkeypatch):
     from benchmarks import latency, peers
-    from training.export import write_onnx
+    from efiqa.export import onnx_files
     from training.student import Student
 
     torch.manual_seed(0)
     path = tmp_path / "student.onnx"
-    write_onnx(Student(16, pretrained=False).eval(), 64, path)
+    path.write_bytes(onnx_files.serialised(onnx_files.trace(Student(16, pretrained=False), 64)))
     import hashlib
     import json
 

@@ -162,13 +162,15 @@ def test_view_rectangle_shows_nothing_outside_it():
 def test_store_half_graph_keeps_float32_arithmetic(tmp_path):
     import onnxruntime
 
-    from training.export import write_onnx
+    from efiqa.export import onnx_files
     from training.student import Student
 
     torch.manual_seed(0)
     model = Student(16, pretrained=False).eval()
     path = tmp_path / "student.onnx"
-    write_onnx(model, 96, path)
+    graph = onnx_files.trace(model, 96)
+    onnx_files.store_half(graph)
+    path.write_bytes(onnx_files.serialised(graph))
     image = torch.rand(1, 3, 96, 96)
     logits = onnxruntime.InferenceSession(str(path)).run(["logits"], {"image": image.numpy()})[0]
     assert logits.dtype == np.float32
