@@ -13,7 +13,9 @@
 #include <limits>
 #include <utility>
 
+#include "json.h"
 #include "sha256.h"
+#include "signature.h"
 #include "status.h"
 
 namespace efiqa {
@@ -46,9 +48,29 @@ int checked_threads(int threads) {
   throw Error(StatusCode::kFileUnreadable, what + " " + path + " " + reason);
 }
 
-// The whole of a regular file. `what` and `missing_fix` are for messages.
-std::string read_file(const std::string& path, const std::string& what,
-                      const std::string& missing_fix) {
+// How each of a model's files is read, and what is said when it cannot be.
+struct FileKind {
+  const char* what;
+  std::size_t max_bytes;
+  StatusCode too_large;
+  StatusCode missing;  // or empty
+  const char* missing_fix;
+};
+constexpr FileKind kModelFile = {"model", std::numeric_limits<std::size_t>::max(),
+                                 StatusCode::kModelInvalid, StatusCode::kFileUnreadable,
+                                 "check the path"};
+constexpr FileKind kContractFile = {
+    "contract", kMaxJsonBytes, StatusCode::kContractInvalid, StatusCode::kFileUnreadable,
+    "a model needs its contract beside it: copy it along, or export the model again with efiqa "
+    "export"};
+constexpr FileKind kSignatureFile = {
+    "signature", kSignatureFileBytes, StatusCode::kSignatureInvalid, StatusCode::kSignatureInvalid,
+    "the model is opened only when a trusted key has signed its contract: copy the signature "
+    "along, or make one with efiqa sign"};
+
+// The whole of a regular file.
+std::string read_file(const std::string& path, const FileKind& kind) {
+  const std::string what = kind.what;
   struct FileDescriptor {
     int number;
     ~FileDescriptor() {
@@ -63,7 +85,7 @@ std::string read_file(const std::string& path, const std::string& what,
   if (file.number < 0) {
     const int error = errno;
     if (error == ENOENT || error == ENOTDIR)
-      fail_read(what, path, "does not exist; " + missing_fix);
+      throw Error(kind.missing, what + " " + path + " does not exist; " + kind.missing_fix);
     fail_read(what, path,
               "cannot be opened: " + std::string(std::strerror(error)) + "; check its permissions");
   }
@@ -73,7 +95,14 @@ std::string read_file(const std::string& path, const std::string& what,
   }
   if (S_ISDIR(status.st_mode)) fail_read(what, path, "is a folder, expected a file");
   if (!S_ISREG(status.st_mode)) fail_read(what, path, "is not a regular file");
-  if (status.st_size == 0) fail_read(what, path, "is empty; copy or export it again");
+  if (status.st_size == 0) {
+    throw Error(kind.missing, what + " " + path + " is empty; copy or export it again");
+  }
+  if (static_cast<std::size_t>(status.st_size) > kind.max_bytes) {
+    throw Error(kind.too_large, what + " " + path + " has " + std::to_string(status.st_size) +
+                                    " bytes, expected at most " + std::to_string(kind.max_bytes) +
+                                    "; copy it again");
+  }
   std::string bytes(static_cast<std::size_t>(status.st_size), '\0');
   for (std::size_t done = 0; done < bytes.size();) {
     const ssize_t count = read(file.number, bytes.data() + done, bytes.size() - done);
@@ -85,16 +114,16 @@ std::string read_file(const std::string& path, const std::string& what,
   return bytes;
 }
 
-std::string read_model(const std::string& path) {
-  return read_file(path, "model", "check the path");
+bool must_be_signed(const RuntimeOptions& options) {
+  return options.require_signature || !options.trusted_keys.empty();
 }
 
-Contract read_contract(const std::string& model_path) {
-  const std::string path = contract_path(model_path);
-  return parse_contract(read_file(path, "contract",
-                                  "a model needs its contract beside it: copy it along, or export "
-                                  "the model again with efiqa export"),
-                        path);
+// The id of the trusted key that signed the contract.
+std::string check_signature(const std::string& contract_text, const RuntimeOptions& options) {
+  const std::string path = signature_path(options.model_path);
+  const std::string text = read_file(path, kSignatureFile);
+  return verify_signature(contract_text, contract_path(options.model_path), text, path,
+                          options.trusted_keys);
 }
 
 void check_model_hash(const std::string& bytes, const Contract& contract, const std::string& path) {
@@ -145,6 +174,7 @@ struct Runtime::Impl {
   void assess(const FrameView& frame, Report& out);
 
   Contract contract;
+  std::string contract_text, signed_by;
   OperatingPoint operating_point;
   std::unique_ptr<Engine> engine;
   std::shared_ptr<ThreadPool> pool;
@@ -193,8 +223,15 @@ void Runtime::Impl::assess(const FrameView& frame, Report& out) {
 
 Runtime::Runtime(const RuntimeOptions& options) {
   const int threads = checked_threads(options.threads);
-  const std::string model_bytes = read_model(options.model_path);
-  Contract contract = read_contract(options.model_path);
+  if (must_be_signed(options)) check_trusted_keys(options.trusted_keys);
+  const std::string contract_origin = contract_path(options.model_path);
+  // Each file is read once: what is checked here is what is used below. The signature comes first,
+  // so that no parser meets bytes of somebody who is not trusted.
+  const std::string model_bytes = read_file(options.model_path, kModelFile);
+  std::string contract_text = read_file(contract_origin, kContractFile);
+  std::string signed_by;
+  if (must_be_signed(options)) signed_by = check_signature(contract_text, options);
+  Contract contract = parse_contract(contract_text, contract_origin);
   contract.operating_point(
       options.operating_point);  // refuses an unknown name before the long part
   check_model_hash(model_bytes, contract, options.model_path);
@@ -202,6 +239,8 @@ Runtime::Runtime(const RuntimeOptions& options) {
   std::unique_ptr<Engine> engine = open_engine(model_bytes, contract, options.backend, threads);
   impl_ = std::make_unique<Impl>(std::move(contract), std::move(engine), threads,
                                  options.operating_point);
+  impl_->contract_text = std::move(contract_text);
+  impl_->signed_by = std::move(signed_by);
 }
 
 Runtime::Runtime(Contract contract, std::unique_ptr<Engine> engine, const RuntimeOptions& options)
@@ -218,6 +257,10 @@ const Report& Runtime::assess(const FrameView& frame) {
 void Runtime::assess_into(const FrameView& frame, Report& report) { impl_->assess(frame, report); }
 
 const Contract& Runtime::contract() const noexcept { return impl_->contract; }
+
+const std::string& Runtime::contract_text() const noexcept { return impl_->contract_text; }
+
+const std::string& Runtime::signed_by() const noexcept { return impl_->signed_by; }
 
 std::string Runtime::engine_description() const { return impl_->engine->description(); }
 

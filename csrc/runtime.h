@@ -5,11 +5,13 @@
 #include <atomic>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "contract.h"
 #include "engine.h"
 #include "postprocess.h"
 #include "report.h"
+#include "signature.h"
 
 namespace efiqa {
 
@@ -19,6 +21,10 @@ struct RuntimeOptions {
   int threads = 0;              // 0: one per core this process may use, at most 4
   std::string operating_point;  // empty: the contract's default
   bool allow_untrained = false;
+  // When there are any, the model opens only with a signature by one of them at
+  // signature_path(model_path).
+  std::vector<PublicKey> trusted_keys;
+  bool require_signature = false;  // true: no trusted_keys are an error, not a way to ask for none
 };
 
 class Runtime {
@@ -37,6 +43,10 @@ class Runtime {
   void assess_into(const FrameView& frame, Report& report);
 
   const Contract& contract() const noexcept;
+  // The contract's file as it was read, and checked, when the model was opened. Both are empty for
+  // an engine that was handed in.
+  const std::string& contract_text() const noexcept;
+  const std::string& signed_by() const noexcept;  // key id; empty: no trusted key was given
   std::string engine_description() const;
   std::shared_ptr<ThreadPool> pool() const noexcept;  // also for render_overlay
 

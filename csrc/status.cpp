@@ -24,6 +24,8 @@ const char* status_name(StatusCode code) noexcept {
       return "wrong_thread";
     case StatusCode::kInternal:
       return "internal";
+    case StatusCode::kSignatureInvalid:
+      return "signature_invalid";
   }
   return "unrecognised";
 }
