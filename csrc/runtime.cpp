@@ -52,12 +52,12 @@ int checked_threads(int threads) {
 struct FileKind {
   const char* what;
   std::size_t max_bytes;
-  StatusCode too_large;
-  StatusCode missing;  // or empty
+  StatusCode bad_size;  // empty, or too large
+  StatusCode missing;
   const char* missing_fix;
 };
 constexpr FileKind kModelFile = {"model", std::numeric_limits<std::size_t>::max(),
-                                 StatusCode::kModelInvalid, StatusCode::kFileUnreadable,
+                                 StatusCode::kFileUnreadable, StatusCode::kFileUnreadable,
                                  "check the path"};
 constexpr FileKind kContractFile = {
     "contract", kMaxJsonBytes, StatusCode::kContractInvalid, StatusCode::kFileUnreadable,
@@ -96,12 +96,12 @@ std::string read_file(const std::string& path, const FileKind& kind) {
   if (S_ISDIR(status.st_mode)) fail_read(what, path, "is a folder, expected a file");
   if (!S_ISREG(status.st_mode)) fail_read(what, path, "is not a regular file");
   if (status.st_size == 0) {
-    throw Error(kind.missing, what + " " + path + " is empty; copy or export it again");
+    throw Error(kind.bad_size, what + " " + path + " is empty; copy or export it again");
   }
   if (static_cast<std::size_t>(status.st_size) > kind.max_bytes) {
-    throw Error(kind.too_large, what + " " + path + " has " + std::to_string(status.st_size) +
-                                    " bytes, expected at most " + std::to_string(kind.max_bytes) +
-                                    "; copy it again");
+    throw Error(kind.bad_size, what + " " + path + " has " + std::to_string(status.st_size) +
+                                   " bytes, expected at most " + std::to_string(kind.max_bytes) +
+                                   "; copy it again");
   }
   std::string bytes(static_cast<std::size_t>(status.st_size), '\0');
   for (std::size_t done = 0; done < bytes.size();) {

@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
 def examine() -> list[Check]:
     """Return the findings in order; a check that raises is a ``failed`` one, never an exception."""
     checks = [_guarded(check) for check in (_openvino, _extension, _pictures, _embedded_model, _self_test)]
-    return [*checks, _demo_extra(), _train_extra(), _guarded(_tensorrt)]
+    return [*checks, _demo_extra(), _train_extra(), _guarded(_tensorrt), _guarded(_signatures), _sign_extra()]
 
 
 def _guarded(check: Callable[[], Check]) -> Check:
@@ -162,3 +162,19 @@ def _tensorrt() -> Check:
     return Check(
         "TensorRT", "missing", "not built into this installation", "the openvino back end runs .onnx models"
     )
+
+
+def _signatures() -> Check:
+    from efiqa import _core
+
+    support = _core.signature_support()
+    if support["built_in"]:
+        return Check("signed models", "ok", str(support["version"]))
+    fix = "apt-get install libssl-dev, then pip install --force-reinstall --no-binary efiqa efiqa"
+    return Check("signed models", "missing", str(support["version"]), fix)
+
+
+def _sign_extra() -> Check:
+    if importlib.util.find_spec("cryptography"):
+        return Check("efiqa sign", "ok", f"cryptography {version_of('cryptography')}")
+    return Check("efiqa sign", "missing", "cryptography, which makes keys", "pip install 'efiqa[sign]'")
