@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -67,7 +66,7 @@ def read_public_key(path: str | os.PathLike[str]) -> bytes:
     body = text.removeprefix(PEM_BEGIN).removesuffix(PEM_END).replace(" ", "")
     try:
         der = base64.b64decode(body, validate=True)
-    except binascii.Error:
+    except ValueError:
         der = b""
     well_formed = text.startswith(PEM_BEGIN) and text.endswith(PEM_END)
     if not well_formed or not der.startswith(PEM_PREFIX) or len(der) != len(PEM_PREFIX) + PUBLIC_KEY_BYTES:
