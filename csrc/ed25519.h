@@ -12,7 +12,7 @@ namespace efiqa {
 // itself fails, e.g. because its configuration forbids Ed25519.
 bool ed25519_verify(const PublicKey& key, const std::string& message,
                     const std::array<std::uint8_t, kSignatureBytes>& signature);
-std::string ed25519_version();  // "OpenSSL 3.0.19"
+std::string ed25519_version();  // "OpenSSL 3.0.19, linked in", "OpenSSL 3.0.19, shared"
 #endif
 
 }  // namespace efiqa

@@ -29,7 +29,11 @@ struct ErrorsRestored {
 bool ed25519_verify(const PublicKey& key, const std::string& message,
                     const std::array<std::uint8_t, kSignatureBytes>& signature) {
   const ErrorsRestored restored;
-  // A context of our own: the default one would read openssl.cnf and load what that names.
+#ifdef EFIQA_OWN_LIBCRYPTO
+  // Linked in for us alone: what the system's openssl.cnf names is for the system's OpenSSL.
+  OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, nullptr);
+#endif
+  // A context of our own: the application may have restricted, or replaced, what the default does.
   const Owned<OSSL_LIB_CTX, OSSL_LIB_CTX_free> library(OSSL_LIB_CTX_new());
   const Owned<EVP_PKEY, EVP_PKEY_free> public_key(
       library ? EVP_PKEY_new_raw_public_key_ex(library.get(), "ED25519", nullptr, key.data(),
@@ -48,7 +52,12 @@ bool ed25519_verify(const PublicKey& key, const std::string& message,
 }
 
 std::string ed25519_version() {
-  return std::string("OpenSSL ") + OpenSSL_version(OPENSSL_VERSION_STRING);
+#ifdef EFIQA_OWN_LIBCRYPTO
+  constexpr const char* kLinkage = ", linked in";
+#else
+  constexpr const char* kLinkage = ", shared";
+#endif
+  return std::string("OpenSSL ") + OpenSSL_version(OPENSSL_VERSION_STRING) + kLinkage;
 }
 
 }  // namespace efiqa

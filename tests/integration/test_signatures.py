@@ -159,6 +159,22 @@ class TestVerify:
             _core.verify_signature(bytes(parts[0]), "c", bytes(parts[1]), "s", [public_key])
         assert caught.value.code == "signature_invalid"
 
+    @pytest.mark.skipif(
+        "linked in" not in SUPPORT["version"], reason="the system's OpenSSL reads its settings"
+    )
+    def test_verify_own_libcrypto_reads_no_settings_of_the_system(self, golden, tmp_path):
+        os.mkfifo(tmp_path / "openssl.cnf")  # whoever opens it waits for a writer, who never comes
+        script = (
+            "import sys; from efiqa import _core; a, b, c = map(bytes.fromhex, sys.argv[1:]);"
+            "print(_core.verify_signature(b, 'c', c, 's', [a]))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", script, *(part.hex() for part in golden)],
+            env={**os.environ, "OPENSSL_CONF": str(tmp_path / "openssl.cnf")},
+            capture_output=True, text=True, timeout=60, check=True,
+        )  # fmt: skip
+        assert done.stdout.strip() == _core.key_id(golden[0])
+
 
 @pytest.fixture(scope="module")
 def golden(tmp_path_factory):
