@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import importlib.metadata
 import io
 import os
@@ -17,6 +18,7 @@ from efiqa.cli import assess, demo, doctor, info, keygen, sign
 from efiqa.errors import EfiqaError, OptionError
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 1, 2, 130, 141
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # of standard output; files have a FileError
 _REPORT_HINT = (
     "this is a defect of efiqa: please report it with this line and the command; "
     "EFIQA_TRACEBACK=1 shows where it happened"
@@ -63,6 +65,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{name}: error: {error}; `efiqa doctor` says what mends it [import]", file=sys.stderr)
         return EXIT_FAILED
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            print(
+                f"{name}: error: the output cannot be written: {error.strerror} [file_unwritable]",
+                file=sys.stderr,
+            )
+            _silence_stdout()
+            return EXIT_FAILED
         if os.environ.get("EFIQA_TRACEBACK"):
             raise
         print(f"{name}: {type(error).__name__}: {error}; {_REPORT_HINT} [internal]", file=sys.stderr)
