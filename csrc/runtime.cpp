@@ -158,6 +158,12 @@ struct Runtime::Impl {
         postprocessor(contract) {}
 
   void assess(const FrameView& frame, Report& out);
+  void check_host(Memory memory) const {
+    if (memory == Memory::kHost) return;
+    throw Error(StatusCode::kInvalidFrame, "frame.memory is device, and this Runtime's engine (" +
+                                               engine->description() +
+                                               ") runs on the CPU; pass host memory");
+  }
 
   Contract contract;
   OperatingPoint operating_point;
@@ -184,6 +190,7 @@ void Runtime::Impl::assess(const FrameView& frame, Report& out) {
   withhold(out);  // until the last stage is through
   out.timings = Timings();
   validate_frame(frame);
+  check_host(frame.memory);
   out.frame_width_px = frame.width_px;
   out.frame_height_px = frame.height_px;
 

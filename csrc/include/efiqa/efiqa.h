@@ -173,7 +173,6 @@ typedef struct efiqa_report {
   int32_t grid_width, grid_height;            /* of map and weights */
   int32_t region_count;                       /* see efiqa_region_read */
   float fov_ms, preprocess_ms, engine_ms, postprocess_ms, total_ms; /* where the time went */
-  int32_t reserved;
   /* Both grid_height rows of grid_width. The runtime's, valid until its next assess or close; NULL
    * when the call failed. */
   const float* map;     /* probability that anatomy is NOT visible; NaN where the weight is 0 */
