@@ -33,6 +33,6 @@ class Entry {
 };
 
 // Throws Error(kInvalidArgument) or Error(kInvalidFrame).
-FrameView frame_view(const efiqa_frame* frame);
+FrameView frame_view(const efiqa_frame* given);
 
 }  // namespace efiqa

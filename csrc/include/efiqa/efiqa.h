@@ -20,10 +20,9 @@
  *     frame.data_size_bytes = sizeof pixels;
  *     efiqa_report report;
  *     EFIQA_INIT(report);
- *     if (efiqa_runtime_assess(runtime, &frame, &report, message, sizeof message) ==
- * EFIQA_STATUS_OK) printf("%s, score %.2f\n", efiqa_verdict_name(report.verdict), report.score);
- *     else
- *       fprintf(stderr, "%s\n", message);   // report.verdict is EFIQA_VERDICT_UNKNOWN
+ *     if (efiqa_runtime_assess(runtime, &frame, &report, message, sizeof message) != 0)
+ *       fprintf(stderr, "%s\n", message);   // report.verdict is then EFIQA_VERDICT_UNKNOWN
+ *     printf("%s, score %.2f\n", efiqa_verdict_name(report.verdict), report.score);
  *     efiqa_runtime_close(&runtime);
  *     return 0;
  *   }
@@ -31,9 +30,9 @@
  * Rules for all of it
  * - Every function that can fail returns an EFIQA_STATUS_ code. No exception leaves the library; it
  *   never prints, exits or aborts, and it uses no network.
- * - Every struct begins with struct_size; EFIQA_INIT sets it. Later versions append fields, and
- * each version touches the first struct_size bytes only. Zero is the default of every field. A
- * field that this library does not know yet is refused unless it is zero, never ignored.
+ * - Every struct begins with struct_size; EFIQA_INIT sets it. Later versions append fields; the
+ *   library touches the first struct_size bytes only. Zero is the default of every field. A field
+ *   that this library does not know yet is refused unless it is zero, never ignored.
  * - Codes are never renumbered. Treat one that you do not know as "unknown", never as good.
  * - `message` receives the reason of a failure as text, cut to message_size bytes with its NUL, or
  *   "" on success. It may be NULL. It names field, value, rule and fix; it is for a log, not for
