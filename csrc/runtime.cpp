@@ -13,6 +13,7 @@
 #include <limits>
 #include <utility>
 
+#include "deadline.h"
 #include "json.h"
 #include "sha256.h"
 #include "signature.h"
@@ -41,6 +42,13 @@ int checked_threads(int threads) {
                                                   std::to_string(kMaxDefaultThreads));
   }
   return threads;
+}
+
+int checked_deadline(int deadline_ms) {
+  if (deadline_ms >= 0 && deadline_ms <= kMaxDeadlineMs) return deadline_ms;
+  throw Error(StatusCode::kInvalidArgument, "deadline_ms is " + std::to_string(deadline_ms) +
+                                                ", expected 1 to " +
+                                                std::to_string(kMaxDeadlineMs) + ", or 0 for none");
 }
 
 [[noreturn]] void fail_read(const std::string& what, const std::string& path,
@@ -158,24 +166,38 @@ class Stopwatch {
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
 
+// A report that is not complete must not read as an answer.
+void withhold(Report& report) {
+  report.verdict = Verdict::kUnknown;
+  report.score = std::numeric_limits<float>::quiet_NaN();
+  report.regions.clear();
+}
+
 }  // namespace
 
 struct Runtime::Impl {
-  Impl(Contract parsed, std::unique_ptr<Engine> opened, int threads,
-       const std::string& operating_point_name)
+  Impl(Contract parsed, std::unique_ptr<Engine> opened, const RuntimeOptions& options)
       : contract(std::move(parsed)),
-        operating_point(contract.operating_point(operating_point_name)),
+        operating_point(contract.operating_point(options.operating_point)),
+        deadline_ms(checked_deadline(options.deadline_ms)),
         engine(std::move(opened)),
-        pool(std::make_shared<ThreadPool>(threads)),
+        pool(std::make_shared<ThreadPool>(checked_threads(options.threads))),
         finder(*pool),
         preprocessor(contract.preprocess, *pool),
         postprocessor(contract) {}
 
   void assess(const FrameView& frame, Report& out);
+  void check_host(Memory memory) const {
+    if (memory == Memory::kHost) return;
+    throw Error(StatusCode::kInvalidFrame, "frame.memory is device, and this Runtime's engine (" +
+                                               engine->description() +
+                                               ") runs on the CPU; pass host memory");
+  }
 
   Contract contract;
   std::string contract_text, signed_by;
   OperatingPoint operating_point;
+  int deadline_ms;
   std::unique_ptr<Engine> engine;
   std::shared_ptr<ThreadPool> pool;
   FovFinder finder;
@@ -195,57 +217,82 @@ void Runtime::Impl::assess(const FrameView& frame, Report& out) {
     ~Release() { busy.store(false, std::memory_order_release); }
   } const release{busy};
 
-  // Until the last stage is through, the report must not read as an answer.
-  out.verdict = Verdict::kUnknown;
-  out.score = std::numeric_limits<float>::quiet_NaN();
-  out.regions.clear();
+  withhold(out);  // until the last stage is through
   out.timings = Timings();
   validate_frame(frame);
+  check_host(frame.memory);
   out.frame_width_px = frame.width_px;
   out.frame_height_px = frame.height_px;
 
+  const Deadline deadline(deadline_ms);
   Stopwatch watch;
   Timings& timings = out.timings;
   out.fov = finder.find(frame);
   out.crop = out.fov.found() ? square_crop(out.fov) : SquareCrop();
   timings.fov_ms = watch.lap_ms();
+  deadline.check("after the search for the field of view");
   if (out.fov.found()) {
     preprocessor.run(frame, out.crop, out.fov, engine->input().data);
     timings.preprocess_ms = watch.lap_ms();
-    engine->run(nullptr);
+    deadline.check("before the network");
+    engine->run_before(deadline);
     timings.engine_ms = watch.lap_ms();
+    deadline.check("after the network");
   }
   postprocessor.run(engine->output().data, operating_point, out);
   timings.postprocess_ms = watch.lap_ms();
   timings.total_ms =
       timings.fov_ms + timings.preprocess_ms + timings.engine_ms + timings.postprocess_ms;
+  if (deadline.passed()) {
+    withhold(out);
+    deadline.fail("after the last stage");
+  }
+}
+
+std::unique_ptr<Runtime::Impl> Runtime::open(const std::string& model, Contract contract,
+                                             const std::string& name,
+                                             const RuntimeOptions& options) {
+  // What is cheap to refuse, before the long part.
+  const int threads = checked_threads(options.threads);
+  checked_deadline(options.deadline_ms);
+  contract.operating_point(options.operating_point);
+  check_model_hash(model, contract, name);
+  check_trained(contract, options.allow_untrained, name);
+  std::unique_ptr<Engine> engine = open_engine(model, contract, options.backend, threads);
+  return std::make_unique<Impl>(std::move(contract), std::move(engine), options);
 }
 
 Runtime::Runtime(const RuntimeOptions& options) {
-  const int threads = checked_threads(options.threads);
+  checked_threads(options.threads);
   if (must_be_signed(options)) check_trusted_keys(options.trusted_keys);
-  const std::string contract_origin = contract_path(options.model_path);
   // Each file is read once: what is checked here is what is used below. The signature comes first,
   // so that no parser meets bytes of somebody who is not trusted.
-  const std::string model_bytes = read_file(options.model_path, kModelFile);
+  const std::string contract_origin = contract_path(options.model_path);
+  const std::string model = read_file(options.model_path, kModelFile);
   std::string contract_text = read_file(contract_origin, kContractFile);
   std::string signed_by;
   if (must_be_signed(options)) signed_by = check_signature(contract_text, options);
-  Contract contract = parse_contract(contract_text, contract_origin);
-  contract.operating_point(
-      options.operating_point);  // refuses an unknown name before the long part
-  check_model_hash(model_bytes, contract, options.model_path);
-  check_trained(contract, options.allow_untrained, options.model_path);
-  std::unique_ptr<Engine> engine = open_engine(model_bytes, contract, options.backend, threads);
-  impl_ = std::make_unique<Impl>(std::move(contract), std::move(engine), threads,
-                                 options.operating_point);
+  impl_ = open(model, parse_contract(contract_text, contract_origin), options.model_path, options);
   impl_->contract_text = std::move(contract_text);
   impl_->signed_by = std::move(signed_by);
 }
 
+Runtime::Runtime(const ModelBytes& bytes, const RuntimeOptions& options) {
+  const std::string name(bytes.name);
+  if (must_be_signed(options)) {
+    throw Error(StatusCode::kSignatureInvalid,
+                "model " + name +
+                    " is linked into the program and carries no signature of its own; name a model "
+                    "file, or give no trusted_keys and protect the program");
+  }
+  std::string contract_text(bytes.contract);
+  impl_ = open(std::string(bytes.model), parse_contract(contract_text, contract_path(name)), name,
+               options);
+  impl_->contract_text = std::move(contract_text);
+}
+
 Runtime::Runtime(Contract contract, std::unique_ptr<Engine> engine, const RuntimeOptions& options)
-    : impl_(std::make_unique<Impl>(std::move(contract), std::move(engine),
-                                   checked_threads(options.threads), options.operating_point)) {}
+    : impl_(std::make_unique<Impl>(std::move(contract), std::move(engine), options)) {}
 
 Runtime::~Runtime() = default;
 
@@ -258,6 +305,7 @@ void Runtime::assess_into(const FrameView& frame, Report& report) { impl_->asses
 
 const Contract& Runtime::contract() const noexcept { return impl_->contract; }
 
+const OperatingPoint& Runtime::operating_point() const noexcept { return impl_->operating_point; }
 const std::string& Runtime::contract_text() const noexcept { return impl_->contract_text; }
 
 const std::string& Runtime::signed_by() const noexcept { return impl_->signed_by; }
