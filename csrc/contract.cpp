@@ -1,11 +1,8 @@
 #include "contract.h"
 
-#include <algorithm>
-#include <cmath>
-#include <cstdint>
-#include <initializer_list>
 #include <string>
 
+#include "contract_field.h"
 #include "json.h"
 #include "names.h"
 #include "sha256.h"
@@ -14,161 +11,20 @@
 namespace efiqa {
 namespace {
 
-constexpr const char* kFix = "; export the model again with efiqa export";
-constexpr std::size_t kMaxNameBytes = 64;
-constexpr const char* kNameRule = "1 to 64 characters of a-z, 0-9, _ and -";
-constexpr std::size_t kMaxFileNameBytes = 255;  // of a file name on Linux
-constexpr std::size_t kMaxNoteBytes = 4096;     // a sentence or two about data and licence
+constexpr const char* kExportFix = "; export the model again with efiqa export";
+constexpr const char* kBuildFix = "; build the plan again with efiqa build";
+constexpr std::size_t kMaxTensorNameBytes = 255;
+constexpr std::size_t kMaxNoteBytes = 4096;  // a sentence or two about data and licence
 constexpr std::size_t kMaxOperatingPoints = 16;
-constexpr std::size_t kSha256Digits = 64;
-// Wider calibrations or pixel statistics are a mistake, and would leave the range where float32
-// arithmetic on them is exact enough.
-constexpr double kMaxMagnitude = 1000;
+constexpr std::size_t kMaxComputeCapabilities = 32;
+constexpr int kMaxPictures = 1000000;
+constexpr int kMaxWorkspaceMib = 1 << 20;
+constexpr int kMaxOptimizationLevel = 5;  // TensorRT's own range
 
 // What the network sees where there is no retina: the value is PreprocessSpec::blank_outside.
 constexpr Named<bool> kOutsideNames[] = {{"black", true}, {"frame", false}};
-
-// One field of the contract: its value, and where it stands, for messages.
-class Field {
- public:
-  Field(const JsonValue& value, std::string path, const std::string& origin)
-      : value_(value), path_(std::move(path)), origin_(origin) {}
-
-  const JsonValue& value() const { return value_; }
-
-  [[noreturn]] void fail(const std::string& rule) const {
-    throw Error(StatusCode::kContractInvalid,
-                origin_ + ": " + (path_.empty() ? "the text" : path_) + " is " +
-                    json_excerpt(value_) + ", expected " + rule + kFix);
-  }
-
-  [[noreturn]] void fail_name(const std::string& name) const {
-    throw Error(StatusCode::kContractInvalid, origin_ + ": the name of " + path_ + " has " +
-                                                  std::to_string(name.size()) +
-                                                  " bytes, expected " + kNameRule + kFix);
-  }
-
-  // The member's own field; refuses a missing one.
-  Field operator[](const std::string& name) const {
-    const JsonValue* member = value_.find(name);
-    const std::string path = (path_.empty() ? "" : path_ + ".") + json_printable(name);
-    if (member == nullptr) {
-      throw Error(StatusCode::kContractInvalid, origin_ + ": " + path + " is missing" + kFix);
-    }
-    return Field(*member, path, origin_);
-  }
-
-  // Refuses anything but an object with exactly these members.
-  void expect_members(std::initializer_list<const char*> names) const {
-    if (value_.kind != JsonValue::Kind::kObject) fail("an object");
-    for (const char* name : names) (*this)[name];
-    for (const auto& member : value_.members) {
-      const bool known = std::any_of(names.begin(), names.end(),
-                                     [&](const char* name) { return member.first == name; });
-      if (known) continue;
-      throw Error(StatusCode::kContractInvalid,
-                  origin_ + ": " + (path_.empty() ? "" : path_ + ".") +
-                      json_printable(member.first) + " is not a field of contract version " +
-                      std::to_string(kContractVersion) + kFix);
-    }
-  }
-
-  bool boolean() const {
-    if (value_.kind != JsonValue::Kind::kBool) fail("true or false");
-    return value_.boolean;
-  }
-
-  float number(double low, double high, const std::string& rule) const {
-    if (value_.kind != JsonValue::Kind::kNumber || !(value_.number >= low) ||
-        !(value_.number <= high)) {
-      fail(rule);
-    }
-    return static_cast<float>(value_.number);
-  }
-
-  // A number whose float is > 0 too: the runtime divides by it.
-  float positive() const {
-    const std::string rule = "a number > 0";
-    const float value = number(0, kMaxMagnitude, rule);
-    if (!(value > 0)) fail(rule);
-    return value;
-  }
-
-  float finite() const {
-    return number(-kMaxMagnitude, kMaxMagnitude, "a number from -1000 to 1000");
-  }
-
-  // The float must lie inside too: it is compared with probabilities that are floats.
-  float between_0_and_1() const {
-    const std::string rule = "a number > 0 and < 1";
-    const float value = number(0, 1, rule);
-    if (!(value > 0) || !(value < 1)) fail(rule);
-    return value;
-  }
-
-  int integer(int low, int high) const {
-    const std::string rule =
-        "a whole number from " + std::to_string(low) + " to " + std::to_string(high);
-    number(low, high, rule);
-    if (value_.number != std::floor(value_.number)) fail(rule);
-    return static_cast<int>(value_.number);
-  }
-
-  const std::string& text(std::size_t max_bytes) const {
-    const std::string rule = "a text of 1 to " + std::to_string(max_bytes) + " bytes";
-    if (value_.kind != JsonValue::Kind::kString || value_.text.empty() ||
-        value_.text.size() > max_bytes) {
-      fail(rule);
-    }
-    for (const char c : value_.text) {
-      if (static_cast<std::uint8_t>(c) < 0x20 || c == 0x7F)
-        fail("a text without control characters");
-    }
-    return value_.text;
-  }
-
-  // One of the `count` items of an array.
-  Field item(std::size_t index, std::size_t count) const {
-    if (value_.kind != JsonValue::Kind::kArray || value_.items.size() != count) {
-      fail("an array of " + std::to_string(count) + " numbers");
-    }
-    return Field(value_.items[index], path_ + "[" + std::to_string(index) + "]", origin_);
-  }
-
-  template <typename Value, std::size_t kCount>
-  Value one_of(const Named<Value> (&table)[kCount]) const {
-    if (value_.kind == JsonValue::Kind::kString) {
-      for (const Named<Value>& entry : table) {
-        if (value_.text == entry.name) return entry.value;
-      }
-    }
-    fail("one of: " + list_names(table));
-  }
-
-  // A fixed word: today's only choice, written down so that a later choice cannot be misread.
-  void expect_word(const char* word) const {
-    if (value_.kind != JsonValue::Kind::kString || value_.text != word) {
-      fail("\"" + std::string(word) + "\"");
-    }
-  }
-
-  const std::string& name() const {
-    if (value_.kind != JsonValue::Kind::kString || !is_name(value_.text)) {
-      fail(kNameRule);
-    }
-    return value_.text;
-  }
-
-  static bool is_name(const std::string& text) {
-    return !text.empty() && text.size() <= kMaxNameBytes &&
-           text.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_-") == std::string::npos;
-  }
-
- private:
-  const JsonValue& value_;
-  std::string path_;
-  const std::string& origin_;
-};
+// The value is Contract::parity_passed: what fails is never written.
+constexpr Named<bool> kParityStatusNames[] = {{"passed", true}, {"not_run", false}};
 
 void check_version(const JsonValue& root, const std::string& origin) {
   const JsonValue* version = root.find("contract_version");
@@ -184,26 +40,18 @@ void check_version(const JsonValue& root, const std::string& origin) {
 }
 
 void read_model(const Field& model, Contract& contract) {
-  model.expect_members({"file", "sha256", "format", "trained"});
-  contract.model_file = model["file"].text(kMaxFileNameBytes);
-  if (contract.model_file.find_first_of("/\\") != std::string::npos || contract.model_file == "." ||
-      contract.model_file == "..") {
-    model["file"].fail("a bare file name without a folder");
-  }
-  contract.model_sha256 = model["sha256"].value().text;
-  if (model["sha256"].value().kind != JsonValue::Kind::kString ||
-      contract.model_sha256.size() != kSha256Digits ||
-      contract.model_sha256.find_first_not_of("0123456789abcdef") != std::string::npos) {
-    model["sha256"].fail("64 lower-case hexadecimal digits");
-  }
-  model["format"].expect_word("onnx");
+  model.expect_members({"file", "sha256", "format", "precision", "trained"});
+  contract.model_file = model["file"].file_name();
+  contract.model_sha256 = model["sha256"].sha256();
+  contract.format = model["format"].one_of(kModelFormatNames);
+  contract.precision = model["precision"].one_of(kPrecisionNames);
   contract.trained = model["trained"].boolean();
 }
 
 void read_input(const Field& input, Contract& contract) {
   input.expect_members({"name", "width_px", "height_px", "layout", "dtype", "color_order", "crop",
                         "resize_filter", "outside", "mean", "std"});
-  contract.input_name = input["name"].text(kMaxFileNameBytes);
+  contract.input_name = input["name"].text(kMaxTensorNameBytes);
   PreprocessSpec& spec = contract.preprocess;
   spec.width_px = input["width_px"].integer(kMinInputPx, kMaxInputPx);
   spec.height_px = input["height_px"].integer(kMinInputPx, kMaxInputPx);
@@ -213,16 +61,18 @@ void read_input(const Field& input, Contract& contract) {
   input["crop"].expect_word("field_of_view_square");
   spec.filter = input["resize_filter"].one_of(kResizeFilterNames);
   spec.blank_outside = input["outside"].one_of(kOutsideNames);
-  for (int c = 0; c < 3; ++c) {
-    spec.mean[c] = input["mean"].item(c, 3).finite();
-    spec.std[c] = input["std"].item(c, 3).positive();
+  input["mean"].count(3, 3, "an array of 3 numbers");
+  input["std"].count(3, 3, "an array of 3 numbers");
+  for (std::size_t c = 0; c < 3; ++c) {
+    spec.mean[c] = input["mean"].item(c).finite();
+    spec.std[c] = input["std"].item(c).positive();
   }
 }
 
 void read_output(const Field& output, Contract& contract) {
   output.expect_members(
       {"name", "width", "height", "dtype", "meaning", "activation", "calibration"});
-  contract.output_name = output["name"].text(kMaxFileNameBytes);
+  contract.output_name = output["name"].text(kMaxTensorNameBytes);
   contract.grid_width = output["width"].integer(1, kMaxGridCells);
   contract.grid_height = output["height"].integer(1, kMaxGridCells);
   output["dtype"].expect_word("float32");
@@ -267,6 +117,81 @@ void read_provenance(const Field& provenance, Contract& contract) {
   contract.licence = provenance["licence"].text(kMaxNoteBytes);
 }
 
+void read_parity(const Field& parity, Contract& contract) {
+  parity.expect_object();
+  contract.parity_passed = parity["status"].one_of(kParityStatusNames);
+  if (!contract.parity_passed) {
+    parity.expect_members({"status", "reason"});
+    contract.parity_not_run_reason = parity["reason"].text(kMaxNoteBytes);
+    return;
+  }
+  parity.expect_members({"status", "reference", "runner", "pictures", "cosine", "patch_cosine_p1",
+                         "relative_frobenius", "max_abs_error"});
+  parity["reference"].text(kMaxNoteBytes);
+  parity["runner"].text(kMaxNoteBytes);
+  parity["pictures"].integer(1, kMaxPictures);
+  // Figures outside the limits did not pass, whatever the status says.
+  parity["cosine"].number(kMinParityCosine, 1, "a number from 0.999 to 1");
+  parity["patch_cosine_p1"].number(kMinParityPatchCosineP1, 1, "a number from 0.995 to 1");
+  parity["relative_frobenius"].number(0, kMaxParityRelativeFrobenius, "a number from 0 to 0.01");
+  parity["max_abs_error"].number(0, kMaxMagnitude, "a number from 0 to 1000");
+}
+
+void read_golden(const Field& golden, Contract& contract) {
+  const bool optional = contract.format == ModelFormat::kOnnx;
+  if (optional && golden.value().kind == JsonValue::Kind::kNull) return;
+  golden.expect_members({"file", "sha256"});
+  contract.golden.file = golden["file"].file_name();
+  contract.golden.sha256 = golden["sha256"].sha256();
+}
+
+// "8.7" or "8.0+": two numbers of one or two digits.
+ComputeCapability read_compute_capability(const Field& field) {
+  const std::string rule = "a compute capability such as \"8.7\", or \"8.0+\" with all later ones";
+  if (field.value().kind != JsonValue::Kind::kString) field.fail(rule);
+  std::string text = field.value().text;
+  ComputeCapability capability;
+  capability.or_later = !text.empty() && text.back() == '+';
+  if (capability.or_later) text.pop_back();
+  const std::size_t dot = text.find('.');
+  const auto number = [&](const std::string& digits) {
+    if (digits.empty() || digits.size() > 2 ||
+        digits.find_first_not_of("0123456789") != std::string::npos) {
+      field.fail(rule);
+    }
+    return std::stoi(digits);
+  };
+  capability.major = number(text.substr(0, dot));
+  capability.minor = number(dot == std::string::npos ? "" : text.substr(dot + 1));
+  return capability;
+}
+
+void read_plan(const Field& plan, PlanFacts& facts) {
+  plan.expect_members({"onnx_sha256", "flavour", "version", "compute_capabilities", "workspace_mib",
+                       "optimization_level"});
+  facts.onnx_sha256 = plan["onnx_sha256"].sha256();
+  facts.flavour = plan["flavour"].one_of(kTensorRtFlavourNames);
+  facts.version = plan["version"].text(kMaxNameBytes);
+  const Field capabilities = plan["compute_capabilities"];
+  const std::size_t count = capabilities.count(
+      1, kMaxComputeCapabilities,
+      "an array of 1 to " + std::to_string(kMaxComputeCapabilities) + " compute capabilities");
+  for (std::size_t i = 0; i < count; ++i) {
+    facts.compute_capabilities.push_back(read_compute_capability(capabilities.item(i)));
+  }
+  facts.workspace_mib = plan["workspace_mib"].integer(1, kMaxWorkspaceMib);
+  facts.optimization_level = plan["optimization_level"].integer(0, kMaxOptimizationLevel);
+}
+
+// Looked at before anything is checked: it decides which fields there must be, and the fix.
+bool says_plan(const JsonValue& root) {
+  const JsonValue* model = root.find("model");
+  const JsonValue* format = model == nullptr ? nullptr : model->find("format");
+  return root.find("plan") != nullptr ||
+         (format != nullptr && format->kind == JsonValue::Kind::kString &&
+          format->text == "tensorrt_plan");
+}
+
 std::string list_operating_points(const Contract& contract) {
   std::string list;
   for (const OperatingPoint& point : contract.operating_points) {
@@ -296,14 +221,26 @@ const OperatingPoint& Contract::operating_point(const std::string& name) const {
 Contract parse_contract(const std::string& json_text, const std::string& origin) {
   const JsonValue tree = parse_json(json_text, origin);
   check_version(tree, origin);
-  const Field root(tree, "", origin);
-  root.expect_members({"contract_version", "id", "model", "input", "output", "map",
-                       "operating_points", "default_operating_point", "provenance"});
+  const bool is_plan = says_plan(tree);
+  const ContractSource source{origin, is_plan ? kBuildFix : kExportFix};
+  const Field root(tree, "", source);
+  if (is_plan) {
+    root.expect_members({"contract_version", "id", "model", "input", "output", "map",
+                         "operating_points", "default_operating_point", "provenance", "parity",
+                         "golden", "plan"});
+  } else {
+    root.expect_members({"contract_version", "id", "model", "input", "output", "map",
+                         "operating_points", "default_operating_point", "provenance", "parity",
+                         "golden"});
+  }
   root["contract_version"].integer(kContractVersion, kContractVersion);
   Contract contract;
   contract.sha256 = sha256_hex(json_text.data(), json_text.size());
   contract.id = root["id"].name();
   read_model(root["model"], contract);
+  if (is_plan && contract.format != ModelFormat::kTensorRtPlan) {
+    root["model"]["format"].fail("\"tensorrt_plan\", because the contract has the field plan");
+  }
   read_input(root["input"], contract);
   read_output(root["output"], contract);
   root["map"].expect_members({"region_threshold"});
@@ -314,6 +251,9 @@ Contract parse_contract(const std::string& json_text, const std::string& origin)
     root["default_operating_point"].fail("one of: " + list_operating_points(contract));
   }
   read_provenance(root["provenance"], contract);
+  read_parity(root["parity"], contract);
+  read_golden(root["golden"], contract);
+  if (is_plan) read_plan(root["plan"], contract.plan);
   return contract;
 }
 

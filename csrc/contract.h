@@ -9,9 +9,19 @@
 
 namespace efiqa {
 
-constexpr int kContractVersion = 1;
+constexpr int kContractVersion = 2;
 constexpr int kMinInputPx = 32, kMaxInputPx = 2048;
 constexpr int kMaxGridCells = 128;  // per side
+
+// What a network's logits must keep to against the reference's, over all pictures together (the
+// relative Frobenius error: |difference| / |reference|), and cell by cell over the pictures.
+constexpr double kMinParityCosine = 0.999;
+constexpr double kMinParityPatchCosineP1 = 0.995;  // 1st percentile of the cells
+constexpr double kMaxParityRelativeFrobenius = 0.01;
+
+enum class ModelFormat { kOnnx, kTensorRtPlan };
+enum class Precision { kFp32, kBf16, kFp16, kInt8 };  // of the network's arithmetic; I/O is float32
+enum class TensorRtFlavour { kTensorRt, kTensorRtRtx };
 
 struct OperatingPoint {
   std::string name;
@@ -19,11 +29,35 @@ struct OperatingPoint {
   float usable_min_score = 0;  // verdict usable from here, reject below
 };
 
+// safetensors beside the contract: `inputs` (N, 3, H, W) and the reference's `logits` (N, 1, h, w),
+// both F32. Run on a device they show that a plan computes the same as the original.
+struct GoldenFile {
+  std::string file;    // empty: there is none, which only an ONNX model may say
+  std::string sha256;  // lower-case hex
+};
+
+struct ComputeCapability {
+  int major = 0, minor = 0;
+  bool or_later = false;  // "8.0+": this one and all later ones
+};
+
+// Of a TensorRT plan alone.
+struct PlanFacts {
+  std::string onnx_sha256;  // of the ONNX file it was built from
+  TensorRtFlavour flavour = TensorRtFlavour::kTensorRt;
+  std::string version;  // of the builder, e.g. "10.13.3.9", "1.7.1.116"
+  std::vector<ComputeCapability> compute_capabilities;  // of the devices it was built for
+  int workspace_mib = 0;
+  int optimization_level = 0;
+};
+
 struct Contract {
   std::string sha256;        // of the contract's own text, lower-case hex
   std::string id;            // of this contract, e.g. "efiqa-lite0-320-v1"
   std::string model_file;    // file name beside the contract
   std::string model_sha256;  // lower-case hex
+  ModelFormat format = ModelFormat::kOnnx;
+  Precision precision = Precision::kFp32;
   bool trained = false;
   std::string input_name;
   PreprocessSpec preprocess;
@@ -35,6 +69,10 @@ struct Contract {
   float region_threshold = 0.5f;  // a cell from here on belongs to a bad region
   std::vector<OperatingPoint> operating_points;
   std::string default_operating_point;
+  bool parity_passed = false;         // against the reference, within the limits above
+  std::string parity_not_run_reason;  // empty when it passed
+  GoldenFile golden;
+  PlanFacts plan;  // only where format is kTensorRtPlan
   std::string backbone, backbone_licence, adapter, training_data, licence;
 
   // Throws Error(kInvalidArgument) that lists the names there are. Empty: the default one.

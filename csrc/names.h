@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <string>
 
+#include "contract.h"
 #include "engine.h"
 #include "frame.h"
 #include "postprocess.h"
@@ -33,6 +34,14 @@ constexpr Named<Colormap> kColormapNames[] = {{"turbo", Colormap::kTurbo},
                                               {"red", Colormap::kRed}};
 constexpr Named<Backend> kBackendNames[] = {
     {"auto", Backend::kAuto}, {"openvino", Backend::kOpenVino}, {"tensorrt", Backend::kTensorRt}};
+constexpr Named<ModelFormat> kModelFormatNames[] = {{"onnx", ModelFormat::kOnnx},
+                                                    {"tensorrt_plan", ModelFormat::kTensorRtPlan}};
+constexpr Named<Precision> kPrecisionNames[] = {{"fp32", Precision::kFp32},
+                                                {"bf16", Precision::kBf16},
+                                                {"fp16", Precision::kFp16},
+                                                {"int8", Precision::kInt8}};
+constexpr Named<TensorRtFlavour> kTensorRtFlavourNames[] = {
+    {"tensorrt", TensorRtFlavour::kTensorRt}, {"tensorrt_rtx", TensorRtFlavour::kTensorRtRtx}};
 
 // "rgb, bgr, gray, ...", for messages.
 template <typename Value, std::size_t kCount>

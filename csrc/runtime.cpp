@@ -193,6 +193,7 @@ struct Runtime::Impl {
                                                engine->description() +
                                                ") runs on the CPU; pass host memory");
   }
+  void run_network(const float* input, float* logits);
 
   Contract contract;
   std::string contract_text, signed_by;
@@ -207,16 +208,25 @@ struct Runtime::Impl {
   std::atomic<bool> busy{false};
 };
 
-void Runtime::Impl::assess(const FrameView& frame, Report& out) {
-  if (busy.exchange(true, std::memory_order_acquire)) {
-    throw Error(StatusCode::kWrongThread,
-                "another thread is inside this Runtime; open one Runtime per thread");
+// One thread at a time inside a Runtime: the second one is refused, not queued.
+class Entered {
+ public:
+  explicit Entered(std::atomic<bool>& busy) : busy_(busy) {
+    if (busy_.exchange(true, std::memory_order_acquire)) {
+      throw Error(StatusCode::kWrongThread,
+                  "another thread is inside this Runtime; open one Runtime per thread");
+    }
   }
-  struct Release {
-    std::atomic<bool>& busy;
-    ~Release() { busy.store(false, std::memory_order_release); }
-  } const release{busy};
+  ~Entered() { busy_.store(false, std::memory_order_release); }
+  Entered(const Entered&) = delete;
+  Entered& operator=(const Entered&) = delete;
 
+ private:
+  std::atomic<bool>& busy_;
+};
+
+void Runtime::Impl::assess(const FrameView& frame, Report& out) {
+  const Entered entered(busy);
   withhold(out);  // until the last stage is through
   out.timings = Timings();
   validate_frame(frame);
@@ -262,6 +272,16 @@ std::unique_ptr<Runtime::Impl> Runtime::open(const std::string& model, Contract 
   return std::make_unique<Impl>(std::move(contract), std::move(engine), options);
 }
 
+void Runtime::Impl::run_network(const float* input, float* logits) {
+  const Entered entered(busy);
+  const auto count = [](const TensorView& view) {
+    return static_cast<std::size_t>(view.channels) * view.height * view.width;
+  };
+  std::copy_n(input, count(engine->input()), engine->input().data);
+  engine->run(nullptr);
+  std::copy_n(engine->output().data, count(engine->output()), logits);
+}
+
 Runtime::Runtime(const RuntimeOptions& options) {
   checked_threads(options.threads);
   if (must_be_signed(options)) check_trusted_keys(options.trusted_keys);
@@ -303,9 +323,12 @@ const Report& Runtime::assess(const FrameView& frame) {
 
 void Runtime::assess_into(const FrameView& frame, Report& report) { impl_->assess(frame, report); }
 
+void Runtime::run_network(const float* input, float* logits) { impl_->run_network(input, logits); }
+
 const Contract& Runtime::contract() const noexcept { return impl_->contract; }
 
 const OperatingPoint& Runtime::operating_point() const noexcept { return impl_->operating_point; }
+
 const std::string& Runtime::contract_text() const noexcept { return impl_->contract_text; }
 
 const std::string& Runtime::signed_by() const noexcept { return impl_->signed_by; }

@@ -52,6 +52,9 @@ class Runtime {
   const Report& assess(const FrameView& frame);
   // The same, into the caller's report, so that no other thread's call can replace it meanwhile.
   void assess_into(const FrameView& frame, Report& report);
+  // The network alone: host `input` (3, H, W), normalised as the contract says, gives host `logits`
+  // (h, w). Throws Error; kWrongThread when another thread is inside.
+  void run_network(const float* input, float* logits);
 
   const Contract& contract() const noexcept;
   // The contract's file as it was read, and checked, when the model was opened. Both are empty for

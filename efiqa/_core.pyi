@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 
 __version__: Final[str]
 CONTRACT_VERSION: Final[int]
+MIN_PARITY_COSINE: Final[float]
+MIN_PARITY_PATCH_COSINE_P1: Final[float]
+MAX_PARITY_RELATIVE_FROBENIUS: Final[float]
 
 class CoreError(RuntimeError):
     """A failure of the core. ``code`` is a name of csrc/status.h, for example ``invalid_frame``."""
@@ -83,6 +86,9 @@ class Runtime:
         yuv_matrix: str = "bt601",
         yuv_range: str = "limited",
     ) -> Report: ...
+    def run_network(self, input: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the logits (h, w) of one normalised input (3, H, W)."""
+
     @property
     def contract_text(self) -> bytes: ...
     @property

@@ -24,6 +24,14 @@ class OperatingPoint:
 
 
 @dataclass(frozen=True)
+class GoldenFile:
+    """Name, beside the contract, and SHA-256 of the file that shows whether a device computes the same."""
+
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Contract:
     """A complete, valid contract; every way to make one validates it in the core, where the rules are.
 
@@ -94,6 +102,20 @@ class Contract:
         document: dict[str, Any] = json.loads(self.text)
         return document
 
+    def check_model(self, path: str | os.PathLike[str], sha256: str) -> None:
+        """Raise ContractError unless ``sha256`` of the model file ``path`` is what this contract says."""
+        if sha256 == self.model_sha256:
+            return
+        again = (
+            "build the plan again with efiqa build"
+            if self.is_plan
+            else "export the model again with efiqa export"
+        )
+        raise ContractError(
+            f"{path} has the SHA-256 {sha256}, its contract expects {self.model_sha256}; the contract is of "
+            f"another model, or the file is damaged: copy both again, or {again}"
+        )
+
     @property
     def id(self) -> str:
         """Name of this contract, for example ``efiqa-lite0-384-v1``."""
@@ -103,6 +125,17 @@ class Contract:
     def model_sha256(self) -> str:
         """SHA-256 of the model file, 64 lower-case hexadecimal digits."""
         return str(self.to_dict()["model"]["sha256"])
+
+    @property
+    def is_plan(self) -> bool:
+        """True for a TensorRT plan, false for an ONNX model."""
+        return bool(self.to_dict()["model"]["format"] == "tensorrt_plan")
+
+    @property
+    def golden(self) -> GoldenFile | None:
+        """The golden inputs and logits beside the model; None where an ONNX model has none."""
+        golden = self.to_dict()["golden"]
+        return None if golden is None else GoldenFile(**golden)
 
     @property
     def trained(self) -> bool:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from efiqa import _core
 from efiqa._files import AtomicFile, write_atomically
 from efiqa.contract import Contract
-from efiqa.errors import ContractError, FileError, OptionError, core_errors
+from efiqa.errors import FileError, OptionError, core_errors
 from efiqa.trust import read_small_file, signature_path
 
 if TYPE_CHECKING:
@@ -123,11 +123,7 @@ def _check_model(model: Path, contract: Contract) -> None:
             f"model {model} cannot be read: {error.strerror or error}; a contract is signed only beside "
             "the model that it describes"
         ) from None
-    if found != contract.model_sha256:
-        raise ContractError(
-            f"model {model} has the SHA-256 {found}, its contract names {contract.model_sha256}; "
-            "nothing was signed: export the model again, or copy both files again"
-        )
+    contract.check_model(model, found)
 
 
 def _read_private_key(path: Path, ask_passphrase: Callable[[], bytes] | None) -> Ed25519PrivateKey:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from efiqa import _core
+from efiqa.parity import ParityFigures, compare
 from training.backbone import LITE0_ID, LITE0_LICENCE, LITE0_MEAN, LITE0_STD
 from training.data import RESIZE_FILTER, ByteArray, CropSet, FloatArray, resize_crop
 from training.degrade import KINDS, degrade
@@ -97,21 +98,17 @@ def strip_names(model: onnx.ModelProto) -> None:
         del tensor.metadata_props[:]
 
 
-def parity(model: Student, path: Path, pictures: ByteArray) -> float:
-    """Return the largest difference of a probability, ONNX Runtime against PyTorch, over ``pictures``."""
+def parity(model: Student, path: Path, pictures: ByteArray) -> tuple[ParityFigures, float]:
+    """Return ONNX Runtime against PyTorch: the logits' figures, and a probability's largest difference."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    worst = 0.0
-    for rgb in pictures:
-        image = normalised(rgb)[None]
-        with torch.no_grad():
-            expected = model(image).sigmoid().numpy()
-        logits = session.run(["logits"], {"image": image.numpy()})[0]
-        if not np.isfinite(logits).all():
-            return float("inf")
-        worst = max(worst, float(np.abs(1 / (1 + np.exp(-logits)) - expected).max()))
-    return worst
+    images = [normalised(rgb)[None] for rgb in pictures]
+    with torch.no_grad():
+        expected = np.concatenate([model(image).numpy() for image in images])
+    logits = np.concatenate([session.run(["logits"], {"image": image.numpy()})[0] for image in images])
+    difference = np.abs(1 / (1 + np.exp(-logits)) - 1 / (1 + np.exp(-expected)))
+    return compare(expected, logits), float(difference.max())
 
 
 @torch.no_grad()
@@ -160,10 +157,13 @@ def run(config: Config, clean: CropSet, out: Path, manifest_hash: str) -> None:
     path = folder / MODEL_NAME
     write_onnx(model, settings.size_px, path)
     pictures = np.stack([resize_crop(np.ascontiguousarray(rgb), settings.size_px) for rgb in clean.rgb[:32]])
-    worst = parity(model, path, pictures)
+    figures, worst = parity(model, path, pictures)
+    broken = figures.failures()
     if not worst <= PARITY_LIMIT:
+        broken.append(f"a probability differs by {worst}, expected at most {PARITY_LIMIT}")
+    if broken:
         path.unlink()
-        raise ValueError(f"parity: a probability differs by {worst}, expected at most {PARITY_LIMIT}")
+        raise ValueError(f"parity: {'; '.join(broken)}")
     clean_scores, lost, scores = graded_scores(
         model, clean, settings.size_px, settings.grid, config.export.calibration_pictures, config.seed + 4
     )
@@ -173,7 +173,7 @@ def run(config: Config, clean: CropSet, out: Path, manifest_hash: str) -> None:
         limits = [best_limit(lost, scores, allowed) for allowed in (good, usable)]
         points[name] = {"good_min_score": limits[0][0], "usable_min_score": min(limits[1][0], limits[0][0])}
         accuracy[name] = [limits[0][1], limits[1][1]]
-    contract = make_contract(config, path, points, manifest_hash)
+    contract = make_contract(config, path, points, manifest_hash, figures)
     text = json.dumps(contract, indent=2) + "\n"
     _core.validate_contract(text, path.name + ".json")
     Path(_core.contract_path(str(path))).write_text(text)
@@ -189,9 +189,15 @@ def run(config: Config, clean: CropSet, out: Path, manifest_hash: str) -> None:
 
 
 def make_contract(
-    config: Config, path: Path, points: dict[str, dict[str, float]], manifest_hash: str
+    config: Config,
+    path: Path,
+    points: dict[str, dict[str, float]],
+    manifest_hash: str,
+    figures: ParityFigures,
 ) -> dict[str, Any]:
     """Return the contract of an exported student."""
+    import onnxruntime
+
     size, grid = config.student.size_px, config.student.grid
     return {
         "contract_version": _core.CONTRACT_VERSION,
@@ -200,6 +206,7 @@ def make_contract(
             "file": path.name,
             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
             "format": "onnx",
+            "precision": "fp32",  # half-precision weights, but float32 arithmetic
             "trained": True,
         },
         "input": {
@@ -237,4 +244,8 @@ def make_contract(
             ),
             "licence": "Weights trained on pictures for research use only. Not a medical device.",
         },
+        "parity": figures.to_contract(
+            reference="PyTorch fp32", runner=f"ONNX Runtime {onnxruntime.__version__}"
+        ),
+        "golden": None,
     }

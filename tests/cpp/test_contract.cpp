@@ -44,18 +44,43 @@ std::string refusal_of(const std::string& text) {
 }
 
 constexpr const char* kPrefix = "contract_invalid: m.onnx.json: ";
-constexpr const char* kFix = "; export the model again with efiqa export";
+const std::string kFix = "; export the model again with efiqa export";
+const std::string kPlanFix = "; build the plan again with efiqa build";
+
+// The tiny model's contract as efiqa build would write it for a plan with measured parity.
+std::string plan_contract_text() {
+  const std::string hash(64, 'a');
+  std::string text = replaced(tiny_contract_text(), "\"onnx\"", "\"tensorrt_plan\"");
+  text = replaced(text, "\"tiny.onnx\"", "\"tiny.plan\"");
+  const std::size_t parity = text.find("\"parity\"");
+  return text.substr(0, parity) +
+         R"("parity": {"status": "passed", "reference": "PyTorch fp32", "runner": "TensorRT 10.13.3",
+           "pictures": 32, "cosine": 0.9999, "patch_cosine_p1": 0.998,
+           "relative_frobenius": 0.004, "max_abs_error": 0.02},
+         "golden": {"file": "tiny.plan.golden.safetensors", "sha256": ")" +
+         hash + R"("},
+         "plan": {"onnx_sha256": ")" +
+         hash + R"(", "flavour": "tensorrt_rtx", "version": "1.7.1.116",
+           "compute_capabilities": ["8.7", "11.0+"], "workspace_mib": 1024,
+           "optimization_level": 3}})";
+}
 
 // Breaks each field of `value`, a part of `root`, in every way, and puts it right again.
-int break_each_field(JsonValue& root, JsonValue& value, const std::string& path) {
+int break_each_field(JsonValue& root, JsonValue& value, const std::string& path,
+                     const std::string& fix) {
   int broken = 0;
   if (value.kind == JsonValue::Kind::kArray) {
     for (std::size_t i = 0; i < value.items.size(); ++i) {
       const JsonValue whole = value.items[i];
       value.items[i] = JsonValue();
       const std::string message = refusal_of(to_text(root));
-      CHECK(message == kPrefix + path + "[" + std::to_string(i) + "] is null, expected a number" +
-                           (path == "input.std" ? " > 0" : " from -1000 to 1000") + kFix);
+      CHECK(message ==
+            kPrefix + path + "[" + std::to_string(i) + "] is null, expected a " +
+                (path == "input.std" ? "number > 0"
+                 : path == "input.mean"
+                     ? "number from -1000 to 1000"
+                     : "compute capability such as \"8.7\", or \"8.0+\" with all later ones") +
+                fix);
       value.items[i] = whole;
       ++broken;
     }
@@ -67,18 +92,21 @@ int break_each_field(JsonValue& root, JsonValue& value, const std::string& path)
 
     value.members.erase(value.members.begin() + static_cast<std::ptrdiff_t>(i));
     // The set of operating points is free, but the default one must be there.
-    CHECK(refusal_of(to_text(root)) == (field == "operating_points.lenient" ? "no error"
-                                        : field == "operating_points.screening"
-                                            ? kPrefix +
-                                                  std::string("default_operating_point is "
-                                                              "\"screening\", expected one "
-                                                              "of: lenient") +
-                                                  kFix
-                                            : kPrefix + field + " is missing" + kFix));
+    CHECK(refusal_of(to_text(root)) ==
+          (field == "operating_points.lenient" ? "no error"
+           : field == "operating_points.screening"
+               ? kPrefix +
+                     std::string(
+                         "default_operating_point is \"screening\", expected one of: lenient") +
+                     fix
+
+               : kPrefix + field + " is missing" + fix));
     value.members.insert(value.members.begin() + static_cast<std::ptrdiff_t>(i), whole);
 
     value.members[i].second = JsonValue();
-    CHECK(refusal_of(to_text(root)).rfind(kPrefix + field + " is null, expected ", 0) == 0);
+    // An ONNX model needs no golden file; null says so.
+    CHECK(refusal_of(to_text(root)).rfind(kPrefix + field + " is null, expected ", 0) == 0 ||
+          (field == "golden" && fix == kFix));
     value.members[i] = whole;
 
     value.members[i].first = "typo_" + whole.first;
@@ -90,12 +118,12 @@ int break_each_field(JsonValue& root, JsonValue& value, const std::string& path)
     const std::string extra = (path.empty() ? "" : path + ".") + "extra";
     CHECK(refusal_of(to_text(root)) ==
           (path == "operating_points"
-               ? kPrefix + extra + " is null, expected an object" + kFix
-               : kPrefix + extra + " is not a field of contract version 1" + kFix));
+               ? kPrefix + extra + " is null, expected an object" + fix
+               : kPrefix + extra + " is not a field of contract version 2" + fix));
     value.members.pop_back();
 
     ++broken;
-    broken += break_each_field(root, value.members[i].second, field);
+    broken += break_each_field(root, value.members[i].second, field, fix);
   }
   return broken;
 }
@@ -113,6 +141,11 @@ TEST(contract_of_tiny_model_is_read) {
   CHECK(contract.id == "tiny-v1");
   CHECK(contract.model_file == "tiny.onnx");
   CHECK(contract.model_sha256.size() == 64);
+  CHECK(contract.format == efiqa::ModelFormat::kOnnx);
+  CHECK(contract.precision == efiqa::Precision::kFp32);
+  CHECK(!contract.parity_passed);
+  CHECK(contract.parity_not_run_reason == "no original to compare with");
+  CHECK(contract.golden.file.empty());
   CHECK(!contract.trained);
   CHECK(contract.input_name == "image");
   CHECK(contract.preprocess.width_px == 64);
@@ -145,10 +178,89 @@ TEST(contract_alternatives_are_read) {
 
 TEST(contract_with_any_field_removed_or_garbled_is_refused) {
   JsonValue root = efiqa::parse_json(tiny_contract_text(), "tiny");
-  const int broken = break_each_field(root, root, "");
+  const int broken = break_each_field(root, root, "", kFix);
   CHECK_EQ(std::to_string(broken),
-           std::string("51"));  // fields and items of version 1: none was skipped
+           std::string("56"));  // fields and items of version 2: none was skipped
   CHECK(refusal_of(to_text(root)) == "no error");
+}
+
+TEST(contract_of_a_plan_with_any_field_removed_or_garbled_is_refused) {
+  JsonValue root = efiqa::parse_json(plan_contract_text(), "plan");
+  const int broken = break_each_field(root, root, "", kPlanFix);
+  CHECK_EQ(std::to_string(broken), std::string("73"));
+  CHECK(refusal_of(to_text(root)) == "no error");
+}
+
+TEST(contract_of_a_plan_is_read) {
+  const Contract contract = efiqa::parse_contract(plan_contract_text(), "m.plan.json");
+  CHECK(contract.format == efiqa::ModelFormat::kTensorRtPlan);
+  CHECK(contract.precision == efiqa::Precision::kFp32);
+  CHECK(contract.parity_passed);
+  CHECK(contract.parity_not_run_reason.empty());
+  CHECK(contract.golden.file == "tiny.plan.golden.safetensors");
+  CHECK(contract.golden.sha256 == std::string(64, 'a'));
+  CHECK(contract.plan.onnx_sha256 == std::string(64, 'a'));
+  CHECK(contract.plan.flavour == efiqa::TensorRtFlavour::kTensorRtRtx);
+  CHECK(contract.plan.version == "1.7.1.116");
+  CHECK(contract.plan.compute_capabilities.size() == 2);
+  CHECK(contract.plan.compute_capabilities[0].major == 8);
+  CHECK(contract.plan.compute_capabilities[0].minor == 7);
+  CHECK(contract.plan.compute_capabilities[1].major == 11);
+  CHECK(contract.plan.compute_capabilities[1].minor == 0);
+  CHECK(!contract.plan.compute_capabilities[0].or_later);
+  CHECK(contract.plan.compute_capabilities[1].or_later);
+  CHECK(contract.plan.workspace_mib == 1024);
+  CHECK(contract.plan.optimization_level == 3);
+}
+
+TEST(contract_of_a_plan_value_outside_its_rule_is_refused) {
+  const Refusal refusals[] = {
+      {"\"passed\"", "\"failed\"", "parity.status is \"failed\", expected one of: passed, not_run"},
+      {"\"passed\"", "\"not_run\"", "parity.reason is missing"},
+      {"\"pictures\": 32", "\"pictures\": 0",
+       "parity.pictures is 0, expected a whole number from 1 to 1000000"},
+      {"0.9999", "0.9989", "parity.cosine is 0.9989, expected a number from 0.999 to 1"},
+      {"0.998", "0.9949", "parity.patch_cosine_p1 is 0.9949, expected a number from 0.995 to 1"},
+      {"0.004", "0.0101", "parity.relative_frobenius is 0.0101, expected a number from 0 to 0.01"},
+      {"0.02", "-0.1", "parity.max_abs_error is -0.1, expected a number from 0 to 1000"},
+      {"\"tiny.plan.golden.safetensors\"", "\"a/b\"",
+       "golden.file is \"a/b\", expected a bare file name without a folder"},
+      {"\"tensorrt_rtx\"", "\"rtx\"",
+       "plan.flavour is \"rtx\", expected one of: tensorrt, tensorrt_rtx"},
+      {"[\"8.7\", \"11.0+\"]", "[]",
+       "plan.compute_capabilities is an array, expected an array of 1 to 32 compute capabilities"},
+      {"\"8.7\"", "\"87\"",
+       "plan.compute_capabilities[0] is \"87\", expected a compute capability such as \"8.7\", or "
+       "\"8.0+\" with all later ones"},
+      {"\"11.0+\"", "\"11.\"",
+       "plan.compute_capabilities[1] is \"11.\", expected a compute capability such as \"8.7\", or "
+       "\"8.0+\" with all later ones"},
+      {"\"11.0+\"", "\"1.1.0\"",
+       "plan.compute_capabilities[1] is \"1.1.0\", expected a compute capability such as \"8.7\", "
+       "or \"8.0+\" with all later ones"},
+      {"\"11.0+\"", "\"sm.0\"",
+       "plan.compute_capabilities[1] is \"sm.0\", expected a compute capability such as \"8.7\", "
+       "or \"8.0+\" with all later ones"},
+      {"\"workspace_mib\": 1024", "\"workspace_mib\": 0",
+       "plan.workspace_mib is 0, expected a whole number from 1 to 1048576"},
+      {"\"optimization_level\": 3", "\"optimization_level\": 6",
+       "plan.optimization_level is 6, expected a whole number from 0 to 5"},
+  };
+  for (const Refusal& refusal : refusals) {
+    const std::string message =
+        refusal_of(replaced(plan_contract_text(), refusal.from, refusal.to));
+    const std::string expected = kPrefix + std::string(refusal.message) + kPlanFix;
+    CHECK_EQ(message, expected);
+  }
+}
+
+TEST(contract_of_an_onnx_model_with_plan_facts_is_refused) {
+  const std::string text = replaced(plan_contract_text(), "\"tensorrt_plan\"", "\"onnx\"");
+  CHECK_EQ(refusal_of(text),
+           kPrefix +
+               std::string("model.format is \"onnx\", expected \"tensorrt_plan\", because the "
+                           "contract has the field plan") +
+               kPlanFix);
 }
 
 TEST(contract_value_outside_its_rule_is_refused_with_value_rule_and_fix) {
@@ -166,7 +278,9 @@ TEST(contract_value_outside_its_rule_is_refused_with_value_rule_and_fix) {
        "model.file is \"a\\u0000b\", expected a text without control characters"},
       {"\"tiny.onnx\"", "\"\"", "model.file is \"\", expected a text of 1 to 255 bytes"},
       {"\"format\": \"onnx\"", "\"format\": \"plan\"",
-       "model.format is \"plan\", expected \"onnx\""},
+       "model.format is \"plan\", expected one of: onnx, tensorrt_plan"},
+      {"\"precision\": \"fp32\"", "\"precision\": \"tf32\"",
+       "model.precision is \"tf32\", expected one of: fp32, bf16, fp16, int8"},
       {"\"trained\": false", "\"trained\": 0", "model.trained is 0, expected true or false"},
       {"\"width_px\": 64", "\"width_px\": 31",
        "input.width_px is 31, expected a whole number from 32 to 2048"},
@@ -255,10 +369,10 @@ TEST(contract_sha256_must_be_64_lower_case_digits) {
 
 TEST(contract_of_another_version_names_both_and_the_fix) {
   const std::string text =
-      replaced(tiny_contract_text(), "\"contract_version\": 1", "\"contract_version\": 2");
+      replaced(tiny_contract_text(), "\"contract_version\": 2", "\"contract_version\": 3");
   CHECK_EQ(refusal_of(text), std::string(kPrefix) +
-                                 "contract_version is 2, this efiqa reads version 1; install an "
-                                 "efiqa that reads version 2, or export the model again with this "
+                                 "contract_version is 3, this efiqa reads version 2; install an "
+                                 "efiqa that reads version 3, or export the model again with this "
                                  "version's efiqa export");
   CHECK_EQ(refusal_of("{\"contract_version\": 7}").substr(0, std::string(kPrefix).size() + 21),
            std::string(kPrefix) + "contract_version is 7");

@@ -11,6 +11,7 @@
 #include "signature.h"
 
 using efiqa::PublicKey;
+using efiqa_test::contains;
 using efiqa_test::error_of;
 using efiqa_test::replaced;
 
@@ -61,10 +62,6 @@ std::string parse_refusal(const std::string& text) {
 
 bool starts_with(const std::string& text, const std::string& start) {
   return text.rfind(start, 0) == 0;
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 // The tiny model, and its contract, in a folder of their own; `signature` beside them unless empty.

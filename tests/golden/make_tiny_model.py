@@ -50,12 +50,13 @@ def tiny_contract(
 ) -> dict[str, Any]:
     """Return the contract of ``model`` as the JSON document's dict."""
     return {
-        "contract_version": 1,
+        "contract_version": 2,
         "id": "tiny-v1",
         "model": {
             "file": file_name,
             "sha256": hashlib.sha256(model).hexdigest(),
             "format": "onnx",
+            "precision": "fp32",
             "trained": False,
         },
         "input": {
@@ -93,6 +94,8 @@ def tiny_contract(
             "training_data": "none: for tests only",
             "licence": "Apache-2.0",
         },
+        "parity": {"status": "not_run", "reason": "no original to compare with"},
+        "golden": None,
     }
 
 

@@ -149,6 +149,22 @@ class TestVerify:
         with pytest.raises(efiqa.SignatureError, match="does not exist"):
             verify_signature(signed, contract, [keys.public_path])
 
+    def test_verify_command_takes_keys_and_fails_without_a_signature(self, signed, keys, stranger, capsys):
+        command = ["verify", str(signed), "--json", "--trusted-key"]
+        both = [str(stranger.public_path), str(keys.public_path)]
+        cli.main([*command, *both])
+        assert signature_finding(capsys) == {
+            "check": "signature", "state": "passed", "detail": f"by the key {keys.key_id}",
+        }  # fmt: skip
+        assert cli.main([*command, both[0]]) == 1
+        finding = signature_finding(capsys)
+        assert finding["state"] == "failed"
+        assert "not among the trusted ones" in finding["detail"]
+        signature_path(signed).unlink()
+        assert cli.main([*command, both[1]]) == 1
+        assert "does not exist" in signature_finding(capsys)["detail"]
+        assert cli.main([*command, str(keys.private_path)]) == 2
+
     @given(data=st.data())
     def test_verify_no_changed_bit_passes(self, golden, data):
         public_key, contract, signature = golden
@@ -174,6 +190,11 @@ class TestVerify:
             capture_output=True, text=True, timeout=60, check=True,
         )  # fmt: skip
         assert done.stdout.strip() == _core.key_id(golden[0])
+
+
+def signature_finding(capsys):
+    findings = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    return next(finding for finding in findings if finding["check"] == "signature")
 
 
 @pytest.fixture(scope="module")
@@ -299,7 +320,7 @@ def test_sign_signature_is_of_the_exact_bytes_and_has_the_documented_form(tmp_pa
 def test_sign_model_of_another_contract_is_refused(tmp_path, keys):
     model = write_tiny_model(tmp_path)
     model.write_bytes(b"another model")
-    with pytest.raises(efiqa.ContractError, match="nothing was signed"):
+    with pytest.raises(efiqa.ContractError, match="has the SHA-256"):
         signing.sign_model(model, keys.private_path)
     model.unlink()
     with pytest.raises(efiqa.FileError, match="signed only beside the model"):

@@ -17,6 +17,8 @@ def test_contract_of_model_reads_the_fields(tiny_model, document):
     assert contract.id == document["id"]
     assert contract.model_sha256 == document["model"]["sha256"]
     assert contract.trained is True
+    assert contract.is_plan is False
+    assert contract.golden is None
     assert contract.default_operating_point == "screening"
     assert contract.operating_points["screening"] == OperatingPoint(0.85, 0.6)
 
@@ -46,7 +48,9 @@ def test_contract_operating_points_are_read_only(document):
         Contract.from_dict(document).operating_points["new"] = OperatingPoint(1, 0)
 
 
-@pytest.mark.parametrize("field", ["contract_version", "id", "model", "input", "output", "map", "provenance"])
+@pytest.mark.parametrize(
+    "field", ["contract_version", "id", "model", "input", "output", "map", "provenance", "parity", "golden"]
+)
 def test_contract_without_a_field_names_it(document, field):
     del document[field]
     with pytest.raises(ContractError, match=field) as caught:
