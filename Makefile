@@ -13,7 +13,7 @@ export PYTHONDONTWRITEBYTECODE = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-cpp test-capi test-python test-train fuzz sanitize lint types format bench bench-quality readme clean
+.PHONY: help demo test test-cpp test-capi test-python test-train fuzz sanitize lint types format bench bench-quality readme sbom clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -58,6 +58,16 @@ bench: $(VENV)/.bench  ## measure latency on this machine into benchmarks/result
 readme: $(VENV)/.dev  ## run the README's example and write its output, picture and tables
 	$(BIN)/python -m benchmarks.readme_example
 	$(BIN)/python -m benchmarks.tables
+
+sbom: $(VENV)/.dev  ## make wheel and libefiqa in dist/, each with its CycloneDX bill of materials beside it
+	rm -rf dist
+	$(BIN)/pip wheel $(PIP_FLAGS) --no-deps -w dist .
+	$(BIN)/cmake -S . -B $(BUILD) -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja \
+	  -DPython_EXECUTABLE=$(abspath $(BIN))/python
+	$(BIN)/cmake --build $(BUILD) --target efiqa_shared
+	$(BIN)/cmake --install $(BUILD) --prefix dist/libefiqa
+	$(BIN)/cmake --install $(BUILD) --prefix dist/libefiqa --component openvino
+	$(BIN)/python .ci/sbom.py dist/*.whl $$(find dist/libefiqa -name 'libefiqa.so.*.*')
 
 clean:  ## remove environments, builds and caches
 	rm -rf $(VENV) $(TRAIN_VENV) build demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
