@@ -3,7 +3,8 @@
 ``python .ci/sbom.py ARTIFACT...`` writes ``ARTIFACT.cdx.json``. A wheel's lists each file in it with its
 SHA-256, the libraries that are linked into its extension, and the packages that it requires, in the versions
 of this environment. A library's lists the shared libraries that the loader brings with it here, with the
-SHA-256 of each file, and the plugins in the folder ``efiqa`` beside it. The same artifact in the same environment gives the same bytes.
+SHA-256 of each file, and the plugins in the folder ``efiqa`` beside it. The same artifact in the same
+environment gives the same bytes.
 """
 
 from __future__ import annotations
