@@ -4,6 +4,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <string>
@@ -20,6 +21,7 @@
 #include "report.h"
 #include "runtime.h"
 #include "sha256.h"
+#include "signature.h"
 #include "status.h"
 
 namespace py = pybind11;
@@ -162,6 +164,21 @@ std::string path_of(const py::object& object) {
   PyObject* bytes = nullptr;
   if (PyUnicode_FSConverter(object.ptr(), &bytes) == 0) throw py::error_already_set();
   return py::reinterpret_steal<py::bytes>(bytes);
+}
+
+std::vector<PublicKey> keys_of(const std::vector<py::bytes>& list) {
+  std::vector<PublicKey> keys;
+  for (const py::bytes& bytes : list) {
+    const std::string text = bytes;
+    if (text.size() != kPublicKeyBytes) {
+      throw Error(StatusCode::kInvalidArgument,
+                  "trusted_keys[" + std::to_string(keys.size()) + "] has " +
+                      std::to_string(text.size()) + " bytes, expected the " +
+                      std::to_string(kPublicKeyBytes) + " of an Ed25519 public key");
+    }
+    std::copy(text.begin(), text.end(), keys.emplace_back().begin());
+  }
+  return keys;
 }
 
 // Read-only view of `values`, which `owner` keeps alive.
@@ -355,19 +372,23 @@ void register_report(py::module_& module) {
 void register_runtime(py::module_& module) {
   py::class_<Runtime>(module, "Runtime", py::is_final())
       .def(py::init([](const py::object& model_path, const std::string& backend, int threads,
-                       const std::string& operating_point, bool allow_untrained) {
+                       const std::string& operating_point, bool allow_untrained,
+                       const std::vector<py::bytes>& trusted_keys, bool require_signature) {
              RuntimeOptions options;
              options.model_path = path_of(model_path);
              options.backend = value_of_name(kBackendNames, backend, "backend");
              options.threads = threads;
              options.operating_point = operating_point;
              options.allow_untrained = allow_untrained;
+             options.trusted_keys = keys_of(trusted_keys);
+             options.require_signature = require_signature;
              const py::gil_scoped_release release;
              return std::make_unique<Runtime>(options);
            }),
            py::arg("model_path"), py::kw_only(), py::arg("backend") = "auto",
            py::arg("threads") = 0, py::arg("operating_point") = "",
-           py::arg("allow_untrained") = false)
+           py::arg("allow_untrained") = false, py::arg("trusted_keys") = py::tuple(),
+           py::arg("require_signature") = false)
       .def(
           "assess",
           [](Runtime& runtime, const py::object& frame, const std::string& pixel_format,
@@ -381,6 +402,9 @@ void register_runtime(py::module_& module) {
           py::arg("frame"), py::arg("pixel_format"), py::kw_only(), py::arg("yuv_matrix") = "bt601",
           py::arg("yuv_range") = "limited")
       .def("run_network", &network_logits, py::arg("input"))
+      .def_property_readonly("contract_text",
+                             [](const Runtime& r) { return py::bytes(r.contract_text()); })
+      .def_property_readonly("signed_by", &Runtime::signed_by)
       .def_property_readonly("engine_description", &Runtime::engine_description)
       .def_property_readonly("threads", [](const Runtime& r) { return r.pool()->threads(); });
 }
@@ -446,6 +470,24 @@ PYBIND11_MODULE(_core, module) {
         return sha256_hex(bytes, static_cast<std::size_t>(size));
       },
       py::arg("data"));
+  module.def(
+      "key_id", [](const py::bytes& public_key) { return key_id(keys_of({public_key})[0]); },
+      py::arg("public_key"));
+  module.def(
+      "verify_signature",
+      [](const py::bytes& contract, const std::string& contract_origin, const py::bytes& signature,
+         const std::string& signature_origin, const std::vector<py::bytes>& trusted_keys) {
+        return verify_signature(contract, contract_origin, signature, signature_origin,
+                                keys_of(trusted_keys));
+      },
+      py::arg("contract"), py::arg("contract_origin"), py::arg("signature"),
+      py::arg("signature_origin"), py::arg("trusted_keys"));
+  module.def("signature_support", [] {
+    py::dict entry;
+    entry["built_in"] = signature_support().built_in;
+    entry["version"] = signature_support().version;
+    return entry;
+  });
   module.def("backends", [] {
     py::list list;
     for (const BackendInfo& info : backends()) {

@@ -5,6 +5,7 @@
 #include "contract_field.h"
 #include "json.h"
 #include "names.h"
+#include "sha256.h"
 #include "status.h"
 
 namespace efiqa {
@@ -234,6 +235,7 @@ Contract parse_contract(const std::string& json_text, const std::string& origin)
   }
   root["contract_version"].integer(kContractVersion, kContractVersion);
   Contract contract;
+  contract.sha256 = sha256_hex(json_text.data(), json_text.size());
   contract.id = root["id"].name();
   read_model(root["model"], contract);
   if (is_plan && contract.format != ModelFormat::kTensorRtPlan) {

@@ -1,18 +1,16 @@
 #include "runtime.h"
 
-#include <fcntl.h>
 #include <sched.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <limits>
 #include <utility>
 
+#include "deadline.h"
 #include "golden.h"
+#include "model_files.h"
 #include "sha256.h"
+#include "signature.h"
 #include "stages.h"
 #include "status.h"
 
@@ -41,60 +39,23 @@ int checked_threads(int threads) {
   return threads;
 }
 
-[[noreturn]] void fail_read(const std::string& what, const std::string& path,
-                            const std::string& reason) {
-  throw Error(StatusCode::kFileUnreadable, what + " " + path + " " + reason);
+int checked_deadline(int deadline_ms) {
+  if (deadline_ms >= 0 && deadline_ms <= kMaxDeadlineMs) return deadline_ms;
+  throw Error(StatusCode::kInvalidArgument, "deadline_ms is " + std::to_string(deadline_ms) +
+                                                ", expected 1 to " +
+                                                std::to_string(kMaxDeadlineMs) + ", or 0 for none");
 }
 
-// The whole of a regular file. `what` and `missing_fix` are for messages.
-std::string read_file(const std::string& path, const std::string& what,
-                      const std::string& missing_fix) {
-  struct FileDescriptor {
-    int number;
-    ~FileDescriptor() {
-      if (number >= 0) close(number);
-    }
-  };
-  if (path.empty() || path.find('\0') != std::string::npos) {
-    throw Error(StatusCode::kInvalidArgument, what + " path is empty or holds a NUL character");
-  }
-  // O_NONBLOCK: opening a pipe must not wait for its writer.
-  const FileDescriptor file{open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
-  if (file.number < 0) {
-    const int error = errno;
-    if (error == ENOENT || error == ENOTDIR)
-      fail_read(what, path, "does not exist; " + missing_fix);
-    fail_read(what, path,
-              "cannot be opened: " + std::string(std::strerror(error)) + "; check its permissions");
-  }
-  struct stat status{};
-  if (fstat(file.number, &status) != 0) {
-    fail_read(what, path, "cannot be read: " + std::string(std::strerror(errno)));
-  }
-  if (S_ISDIR(status.st_mode)) fail_read(what, path, "is a folder, expected a file");
-  if (!S_ISREG(status.st_mode)) fail_read(what, path, "is not a regular file");
-  if (status.st_size == 0) fail_read(what, path, "is empty; copy or export it again");
-  std::string bytes(static_cast<std::size_t>(status.st_size), '\0');
-  for (std::size_t done = 0; done < bytes.size();) {
-    const ssize_t count = read(file.number, bytes.data() + done, bytes.size() - done);
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) fail_read(what, path, "cannot be read: " + std::string(std::strerror(errno)));
-    if (count == 0) fail_read(what, path, "became shorter while it was read; try again");
-    done += static_cast<std::size_t>(count);
-  }
-  return bytes;
+bool must_be_signed(const RuntimeOptions& options) {
+  return options.require_signature || !options.trusted_keys.empty();
 }
 
-std::string read_model(const std::string& path) {
-  return read_file(path, "model", "check the path");
-}
-
-Contract read_contract(const std::string& model_path) {
-  const std::string path = contract_path(model_path);
-  return parse_contract(read_file(path, "contract",
-                                  "a model needs its contract beside it: copy it along, or export "
-                                  "the model again with efiqa export"),
-                        path);
+// The id of the trusted key that signed the contract.
+std::string check_signature(const std::string& contract_text, const RuntimeOptions& options) {
+  const std::string path = signature_path(options.model_path);
+  const std::string text = read_file(path, kSignatureFile);
+  return verify_signature(contract_text, contract_path(options.model_path), text, path,
+                          options.trusted_keys);
 }
 
 void check_model_hash(const std::string& bytes, const Contract& contract, const std::string& path) {
@@ -107,15 +68,20 @@ void check_model_hash(const std::string& bytes, const Contract& contract, const 
                   "again, or export the model again with efiqa export");
 }
 
+void check_trained(const Contract& contract, bool allow_untrained, const std::string& path) {
+  if (contract.trained || allow_untrained) return;
+  throw Error(StatusCode::kModelInvalid,
+              "model " + path +
+                  " has random weights (model.trained is false in its contract), so its scores "
+                  "mean nothing; for tests and timing pass allow_untrained=True");
+}
+
 // The parity gate of a model that was built where it could not run.
 void check_parity(Stages& stages, const Contract& contract, const std::string& model_path) {
   if (contract.parity_passed || contract.golden.file.empty()) return;
   const std::size_t folder_end = model_path.rfind('/') + 1;  // 0 where there is none
   const std::string path = model_path.substr(0, folder_end) + contract.golden.file;
-  const std::string bytes =
-      read_file(path, "golden file",
-                "a model whose parity was not measured at build needs it beside its contract: copy "
-                "it along, or build the plan again with efiqa build");
+  const std::string bytes = read_file(path, kGoldenFile);
   const std::string actual = sha256_hex(bytes.data(), bytes.size());
   if (actual != contract.golden.sha256) {
     throw Error(StatusCode::kContractInvalid,
@@ -126,25 +92,24 @@ void check_parity(Stages& stages, const Contract& contract, const std::string& m
   check_golden(stages, parse_golden(bytes, contract, path), model_path);
 }
 
-void check_trained(const Contract& contract, bool allow_untrained, const std::string& path) {
-  if (contract.trained || allow_untrained) return;
-  throw Error(StatusCode::kModelInvalid,
-              "model " + path +
-                  " has random weights (model.trained is false in its contract), so its scores "
-                  "mean nothing; for tests and timing pass allow_untrained=True");
+// A report that is not complete must not read as an answer.
+void withhold(Report& report) {
+  report.verdict = Verdict::kUnknown;
+  report.score = std::numeric_limits<float>::quiet_NaN();
+  report.regions.clear();
 }
 
 }  // namespace
 
 struct Runtime::Impl {
-  Impl(Contract parsed, std::unique_ptr<Engine> engine, int threads,
-       const std::string& operating_point_name)
+  Impl(Contract parsed, std::unique_ptr<Engine> engine, const RuntimeOptions& options)
       : contract(std::move(parsed)),
-        operating_point(contract.operating_point(operating_point_name)),
-        pool(std::make_shared<ThreadPool>(threads)),
+        operating_point(contract.operating_point(options.operating_point)),
+        deadline_ms(checked_deadline(options.deadline_ms)),
+        pool(std::make_shared<ThreadPool>(checked_threads(options.threads))),
         stages(make_stages(contract, std::move(engine), pool)) {}
 
-  // Calls action() unless another thread is inside.
+  // Calls action() unless another thread is inside: the second one is refused, not queued.
   template <typename Action>
   void exclusively(Action&& action) {
     if (busy.exchange(true, std::memory_order_acquire)) {
@@ -161,7 +126,9 @@ struct Runtime::Impl {
   void assess(const FrameView& frame, Report& out);
 
   Contract contract;
+  std::string contract_text, signed_by;
   OperatingPoint operating_point;
+  int deadline_ms;
   std::shared_ptr<ThreadPool> pool;
   std::unique_ptr<Stages> stages;
   Report report;
@@ -170,35 +137,69 @@ struct Runtime::Impl {
 
 void Runtime::Impl::assess(const FrameView& frame, Report& out) {
   exclusively([&] {
-    // Until the last stage is through, the report must not read as an answer.
-    out.verdict = Verdict::kUnknown;
-    out.score = std::numeric_limits<float>::quiet_NaN();
-    out.regions.clear();
+    withhold(out);  // until the last stage is through
     out.timings = Timings();
     validate_frame(frame);
     out.frame_width_px = frame.width_px;
     out.frame_height_px = frame.height_px;
-    stages->run(frame, operating_point, out);
+    const Deadline deadline(deadline_ms);
+    stages->run(frame, operating_point, deadline, out);
+    if (!deadline.passed()) return;
+    withhold(out);
+    deadline.fail("after the last stage");
   });
 }
 
-Runtime::Runtime(const RuntimeOptions& options) {
+std::unique_ptr<Runtime::Impl> Runtime::open(const std::string& model, Contract contract,
+                                             const std::string& name,
+                                             const RuntimeOptions& options) {
+  // What is cheap to refuse, before the long part.
   const int threads = checked_threads(options.threads);
-  const std::string model_bytes = read_model(options.model_path);
-  Contract contract = read_contract(options.model_path);
-  contract.operating_point(
-      options.operating_point);  // refuses an unknown name before the long part
-  check_model_hash(model_bytes, contract, options.model_path);
-  check_trained(contract, options.allow_untrained, options.model_path);
-  std::unique_ptr<Engine> engine = open_engine(model_bytes, contract, options.backend, threads);
-  impl_ = std::make_unique<Impl>(std::move(contract), std::move(engine), threads,
-                                 options.operating_point);
+  checked_deadline(options.deadline_ms);
+  contract.operating_point(options.operating_point);
+  check_model_hash(model, contract, name);
+  check_trained(contract, options.allow_untrained, name);
+  std::unique_ptr<Engine> engine = open_engine(model, contract, options.backend, threads);
+  return std::make_unique<Impl>(std::move(contract), std::move(engine), options);
+}
+
+Runtime::Runtime(const RuntimeOptions& options) {
+  checked_threads(options.threads);
+  if (must_be_signed(options)) check_trusted_keys(options.trusted_keys);
+  // Each file is read once: what is checked here is what is used below. The signature comes first,
+  // so that no parser meets bytes of somebody who is not trusted.
+  const std::string contract_origin = contract_path(options.model_path);
+  const std::string model = read_file(options.model_path, kModelFile);
+  std::string contract_text = read_file(contract_origin, kContractFile);
+  std::string signed_by;
+  if (must_be_signed(options)) signed_by = check_signature(contract_text, options);
+  impl_ = open(model, parse_contract(contract_text, contract_origin), options.model_path, options);
+  impl_->contract_text = std::move(contract_text);
+  impl_->signed_by = std::move(signed_by);
   check_parity(*impl_->stages, impl_->contract, options.model_path);
 }
 
+Runtime::Runtime(const ModelBytes& bytes, const RuntimeOptions& options) {
+  const std::string name(bytes.name);
+  if (must_be_signed(options)) {
+    throw Error(StatusCode::kSignatureInvalid,
+                "model " + name +
+                    " is linked into the program and carries no signature of its own; name a model "
+                    "file, or give no trusted_keys and protect the program");
+  }
+  std::string contract_text(bytes.contract);
+  impl_ = open(std::string(bytes.model), parse_contract(contract_text, contract_path(name)), name,
+               options);
+  if (!impl_->contract.parity_passed && !impl_->contract.golden.file.empty()) {
+    throw Error(StatusCode::kModelInvalid,
+                "model " + name + " was built where its parity could not be measured, and that takes "
+                "its golden file; open it from its files, or link a model that passed");
+  }
+  impl_->contract_text = std::move(contract_text);
+}
+
 Runtime::Runtime(Contract contract, std::unique_ptr<Engine> engine, const RuntimeOptions& options)
-    : impl_(std::make_unique<Impl>(std::move(contract), std::move(engine),
-                                   checked_threads(options.threads), options.operating_point)) {}
+    : impl_(std::make_unique<Impl>(std::move(contract), std::move(engine), options)) {}
 
 Runtime::~Runtime() = default;
 
@@ -222,6 +223,12 @@ void Runtime::run_network(const float* input, float* logits) {
 }
 
 const Contract& Runtime::contract() const noexcept { return impl_->contract; }
+
+const OperatingPoint& Runtime::operating_point() const noexcept { return impl_->operating_point; }
+
+const std::string& Runtime::contract_text() const noexcept { return impl_->contract_text; }
+
+const std::string& Runtime::signed_by() const noexcept { return impl_->signed_by; }
 
 std::string Runtime::engine_description() const { return impl_->stages->description(); }
 

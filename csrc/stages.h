@@ -8,6 +8,7 @@
 #include <string>
 
 #include "contract.h"
+#include "deadline.h"
 #include "engine.h"
 #include "parallel.h"
 #include "postprocess.h"
@@ -20,9 +21,10 @@ class Stages {
  public:
   virtual ~Stages() = default;
 
-  // Fills everything of `report` but the frame's size. `frame` is valid. Throws Error.
+  // Fills everything of `report` but the frame's size. `frame` is valid. Throws Error; kDeadline
+  // where the work can be given up when the time is over.
   virtual void run(const FrameView& frame, const OperatingPoint& operating_point,
-                   Report& report) = 0;
+                   const Deadline& deadline, Report& report) = 0;
 
   // render_overlay (postprocess.h) where the stages run; `out` lies in `out_memory`. On the GPU the
   // report must be the last one that run() filled, unless both frame and `out` are the host's.

@@ -70,7 +70,9 @@ class DeviceStages : public Stages {
   }
   ~DeviceStages() override { (void)cudaStreamSynchronize(stream_.get()); }
 
-  void run(const FrameView& frame, const OperatingPoint& operating_point, Report& report) override {
+  // What is on the GPU cannot be given up: a deadline is noticed when the frame is through.
+  void run(const FrameView& frame, const OperatingPoint& operating_point,
+           const Deadline& /*deadline*/, Report& report) override {
     Stopwatch watch;
     const DeviceGuard guard(device_);
     has_result_ = false;

@@ -20,18 +20,22 @@ class HostStages : public Stages {
         preprocessor_(contract.preprocess, *pool_),
         postprocessor_(contract) {}
 
-  void run(const FrameView& frame, const OperatingPoint& operating_point, Report& report) override {
+  void run(const FrameView& frame, const OperatingPoint& operating_point, const Deadline& deadline,
+           Report& report) override {
     check_host(frame.memory, "frame.memory", StatusCode::kInvalidFrame);
     Stopwatch watch;
     Timings& timings = report.timings;
     report.fov = finder_.find(frame);
     report.crop = report.fov.found() ? square_crop(report.fov) : SquareCrop();
     timings.fov_ms = watch.lap_ms();
+    deadline.check("after the search for the field of view");
     if (report.fov.found()) {
       preprocessor_.run(frame, report.crop, report.fov, engine_->input().data);
       timings.preprocess_ms = watch.lap_ms();
-      engine_->run(nullptr);
+      deadline.check("before the network");
+      engine_->run_before(deadline);
       timings.engine_ms = watch.lap_ms();
+      deadline.check("after the network");
     }
     postprocessor_.run(engine_->output().data, operating_point, report);
     timings.postprocess_ms = watch.lap_ms();

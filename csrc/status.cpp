@@ -24,6 +24,12 @@ const char* status_name(StatusCode code) noexcept {
       return "wrong_thread";
     case StatusCode::kInternal:
       return "internal";
+    case StatusCode::kDeadline:
+      return "deadline";
+    case StatusCode::kOutOfMemory:
+      return "out_of_memory";
+    case StatusCode::kSignatureInvalid:
+      return "signature_invalid";
   }
   return "unrecognised";
 }

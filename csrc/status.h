@@ -14,10 +14,13 @@ enum class StatusCode : std::int32_t {
   kFileUnreadable = 3,      // a model or contract file that is missing or cannot be read
   kModelInvalid = 4,        // a model that does not parse, or does not fit its contract
   kContractInvalid = 5,     // a contract that is garbled, incomplete, unknown or of another model
-  kBackendUnavailable = 6,  // a back end that this build or this machine does not have
+  kBackendUnavailable = 6,  // a back end, or signatures, that this build or machine does not have
   kEngineFailure = 7,       // the engine failed, or answered with NaN or infinity
   kWrongThread = 8,         // two threads inside one runtime
   kInternal = 9,            // a defect of efiqa itself
+  kDeadline = 10,           // the frame took longer than the runtime's deadline
+  kSignatureInvalid = 11,   // a model that is unsigned, altered, or signed by nobody who is trusted
+  kOutOfMemory = 12,        // only codes: in C++ it is std::bad_alloc
 };
 
 // Stable lower-case name, e.g. "invalid_frame"; "unrecognised" for a number outside the list.

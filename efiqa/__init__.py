@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from efiqa.errors import ModelError as ModelError
     from efiqa.errors import OptionError as OptionError
     from efiqa.errors import PictureError as PictureError
+    from efiqa.errors import SignatureError as SignatureError
     from efiqa.errors import ThreadError as ThreadError
     from efiqa.io import read_image as read_image
     from efiqa.report import FieldOfView as FieldOfView
@@ -47,6 +48,7 @@ _HOME = {
     "ModelError": "errors",
     "OptionError": "errors",
     "PictureError": "errors",
+    "SignatureError": "errors",
     "ThreadError": "errors",
     "read_image": "io",
     "FieldOfView": "report",

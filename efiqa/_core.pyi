@@ -1,5 +1,6 @@
 """Types of the compiled core (csrc/bindings.cpp). Private: the public names are in efiqa/__init__.py."""
 
+from collections.abc import Sequence
 from typing import Final, final
 
 import numpy as np
@@ -74,6 +75,8 @@ class Runtime:
         threads: int = 0,
         operating_point: str = "",
         allow_untrained: bool = False,
+        trusted_keys: Sequence[bytes] = (),
+        require_signature: bool = False,
     ) -> None: ...
     def assess(
         self,
@@ -86,6 +89,10 @@ class Runtime:
     def run_network(self, input: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the logits (h, w) of one normalised input (3, H, W)."""
 
+    @property
+    def contract_text(self) -> bytes: ...
+    @property
+    def signed_by(self) -> str: ...  # key id; "" when no trusted key was given
     @property
     def engine_description(self) -> str: ...
     @property
@@ -159,5 +166,18 @@ def validate_contract(json_text: str, origin: str) -> None:
 
 def contract_path(model_path: str) -> str: ...
 def sha256_hex(data: bytes) -> str: ...
+def key_id(public_key: bytes) -> str: ...
+def verify_signature(
+    contract: bytes,
+    contract_origin: str,
+    signature: bytes,
+    signature_origin: str,
+    trusted_keys: Sequence[bytes],
+) -> str:
+    """Return the id of the trusted key that signed ``contract``, or raise CoreError."""
+
+def signature_support() -> dict[str, str | bool]:
+    """Return built_in, and version: of the library that checks signatures, or why there is none."""
+
 def backends() -> list[dict[str, str | bool]]:
     """Return name, built_in, version of each back end, in the order of the automatic choice."""

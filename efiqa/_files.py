@@ -15,20 +15,31 @@ class AtomicFile:
     """A new file that appears under its name only when the block ends well, or on ``commit()``.
 
     The bytes go to a temporary file in the same folder, which is then renamed over ``path``. When the block
-    raises, the temporary file is removed and whatever stood at ``path`` stays as it was.
+    raises, the temporary file is removed and whatever stood at ``path`` stays as it was. A process that is
+    killed leaves at most the temporary file, ``.NAME.xxxxxxxx.tmp``, which nothing reads.
+
+    Args:
+        path: the name that the file gets in the end.
+        mode: its permissions, from the first byte on, less what the umask takes away.
+        replace: with False the file must be new: one that is there already is an error, and the bytes are
+            on the disk before the name is. For keys, which cannot be made again.
 
     Raises:
         FileError: code ``file_unwritable``; the folder is missing or read-only, ``path`` is a folder, or the
-            disk is full.
+            disk is full. Code ``file_exists``: see ``replace``.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, mode: int = 0o666, replace: bool = True) -> None:
         self.path = Path(path)
+        self._replace = replace
         if self.path.is_dir():
             raise FileError(f"{self.path} is a folder, expected the name of a file", code="file_unwritable")
+        if not replace and os.path.lexists(self.path):
+            raise _exists(self.path)
         self._temporary = self.path.with_name(f".{self.path.name[:80]}.{secrets.token_hex(4)}.tmp")
         try:
-            self._stream = self._temporary.open("xb")
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            self._stream = os.fdopen(os.open(self._temporary, flags, mode), "wb")
         except OSError as error:
             raise unwritable(self.path, error) from None
         self._done = False
@@ -44,8 +55,16 @@ class AtomicFile:
     def commit(self) -> None:
         """Give the file its name; what was written so far is its whole content."""
         try:
-            self._stream.close()
-            self._temporary.replace(self.path)
+            if self._replace:
+                self._stream.close()
+                self._temporary.replace(self.path)
+            else:
+                os.fsync(self._stream.fileno())
+                self._stream.close()
+                self.path.hardlink_to(self._temporary)  # unlike a rename, refuses to replace
+                self._temporary.unlink()
+        except FileExistsError:
+            raise _exists(self.path) from None
         except OSError as error:
             raise unwritable(self.path, error) from None
         self._done = True
@@ -80,3 +99,7 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
 def unwritable(path: Path, error: OSError) -> FileError:
     """Return the named error for a failed write to ``path``."""
     return FileError(f"{path} cannot be written: {error.strerror or error}", code="file_unwritable")
+
+
+def _exists(path: Path) -> FileError:
+    return FileError(f"{path} exists already, and is not replaced; choose another name", code="file_exists")

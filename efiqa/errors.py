@@ -57,8 +57,14 @@ class ContractError(ModelError):
     default_code = "contract_invalid"
 
 
+class SignatureError(ModelError):
+    """A model that is unsigned, altered after signing, or signed by nobody who is trusted."""
+
+    default_code = "signature_invalid"
+
+
 class BackendError(EfiqaError):
-    """A back end that this installation or this machine does not have."""
+    """A back end, or the checking of signatures, that this installation or machine does not have."""
 
     default_code = "backend_unavailable"
 
@@ -105,6 +111,7 @@ _BY_CODE: dict[str, type[EfiqaError]] = {
     "engine_failure": EngineError,
     "wrong_thread": ThreadError,
     "internal": InternalError,
+    "signature_invalid": SignatureError,
 }
 
 

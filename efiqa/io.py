@@ -6,7 +6,6 @@ import contextlib
 import os
 import re
 import stat
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -129,7 +128,8 @@ def _captured_stderr(complaints: list[str]) -> Iterator[None]:
     libjpeg, libpng and libtiff report pixels that they had to invent only there. Blocks of several threads
     wait for one another; lines that other threads print meanwhile are passed on when the block ends.
     """
-    with _decoding, tempfile.TemporaryFile() as sink:
+    # In memory: on a full disk a complaint would be lost, and a damaged picture pass for a whole one.
+    with _decoding, os.fdopen(os.memfd_create("efiqa-decoder"), "w+b") as sink:
         try:
             saved = os.dup(2)
         except OSError:  # no standard error at all: nothing can leak

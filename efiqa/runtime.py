@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +16,7 @@ from efiqa.contract import Contract
 from efiqa.errors import BackendError, ClosedError, ModelError, OptionError, core_errors
 from efiqa.frame import FrameLayout, checked_frame
 from efiqa.report import QualityReport, make_report
+from efiqa.trust import PublicKey, trusted_key_bytes
 
 EMBEDDED_MODEL = Path(__file__).with_name("models") / "efiqa.onnx"
 BACKENDS = ("auto", "openvino", "tensorrt")
@@ -23,7 +25,10 @@ _PLAN_SUFFIXES = (".plan", ".engine")
 
 @dataclass(frozen=True)
 class RuntimeInfo:
-    """What an open Runtime runs: file, contract, back end and options."""
+    """What an open Runtime runs: file, contract, back end and options.
+
+    ``signed_by`` is the id of the trusted key that signed the contract; empty when no key was given.
+    """
 
     model_path: str
     model_id: str
@@ -33,6 +38,7 @@ class RuntimeInfo:
     threads: int
     operating_point: str
     contract: Contract
+    signed_by: str
 
 
 class Runtime:
@@ -49,11 +55,15 @@ class Runtime:
         operating_point: name in the contract; by default the contract's own default.
         backend: ``auto``, ``openvino`` or ``tensorrt``. A back end that is named and not there is an error.
         allow_untrained: open a model whose contract says that its weights are random (for latency work).
+        trusted_keys: Ed25519 public keys, each as 32 bytes or as the path of its PEM file. When there are
+            any, the model opens only with a signature by one of them (``NAME.onnx.json.sig``).
+        require_signature: True makes an empty ``trusted_keys`` an error instead of a way to ask for none.
 
     Raises:
         ModelError: the model is missing, does not parse, or does not fit its contract.
         ContractError: the contract is missing, invalid, or of another model.
-        BackendError: the back end is not in this installation.
+        SignatureError: the model is unsigned, altered, or signed by nobody who is trusted.
+        BackendError: the back end, or the checking of signatures, is not in this installation.
         OptionError: an unknown back end or operating point, or threads below 1.
     """
 
@@ -65,6 +75,8 @@ class Runtime:
         operating_point: str | None = None,
         backend: str = "auto",
         allow_untrained: bool = False,
+        trusted_keys: Iterable[PublicKey] = (),
+        require_signature: bool = False,
     ) -> None:
         self._core: _core.Runtime | None = None
         if backend not in BACKENDS:
@@ -73,7 +85,9 @@ class Runtime:
             raise OptionError(f"threads is {threads!r}, expected an integer from 1, or None for the default")
         path = EMBEDDED_MODEL if model is None else Path(model)
         _check_model_file(path, embedded=model is None, backend=backend)
-        contract = Contract.of_model(path)
+        if not Path(_core.contract_path(str(path))).is_file():
+            Contract.of_model(path)  # raises the error that says what is missing
+        keys = trusted_key_bytes(trusted_keys)
         with core_errors():
             core = _core.Runtime(
                 str(path),
@@ -81,7 +95,11 @@ class Runtime:
                 threads=threads or 0,
                 operating_point=operating_point or "",
                 allow_untrained=allow_untrained,
+                trusted_keys=keys,
+                require_signature=require_signature,
             )
+            # What the core read and checked; the file may have changed since.
+            contract = Contract(core.contract_text.decode("utf-8"), origin=_core.contract_path(str(path)))
             self.info = RuntimeInfo(
                 model_path=str(path),
                 model_id=contract.id,
@@ -91,6 +109,7 @@ class Runtime:
                 threads=core.threads,
                 operating_point=operating_point or contract.default_operating_point,
                 contract=contract,
+                signed_by=core.signed_by,
             )
         self._core = core
 

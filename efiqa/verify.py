@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from efiqa.contract import Contract
 from efiqa.errors import BackendError, EfiqaError, FileError
 from efiqa.golden import Golden, read_golden
 from efiqa.parity import ParityFigures, compare
+from efiqa.trust import PublicKey, verify_signature
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,14 @@ class Finding:
     detail: str
 
 
-def verify(model: str | os.PathLike[str]) -> list[Finding]:
+def verify(model: str | os.PathLike[str], *, trusted_keys: Sequence[PublicKey] = ()) -> list[Finding]:
     """Return the findings about the model, in order; what goes wrong is a finding, never an exception.
 
-    contract: it is there and valid. model: the file is the one that the contract describes. record: what the
-    contract says about parity. target: a plan's TensorRT and devices are those of this machine. golden: the
-    golden file is whole. gate: its logits, computed here by efiqa's own engine, keep to the limits.
+    contract: it is there and valid. signature (only with ``trusted_keys``): one of them signed the contract;
+    where signatures cannot be checked this has failed too, for it was asked for. model: the file is the one
+    that the contract describes. record: what the contract says about parity. target: a plan's TensorRT and
+    devices are those of this machine. golden: the golden file is whole. gate: its logits, computed here by
+    efiqa's own engine, keep to the limits.
     """
     path = Path(model)
     try:
@@ -38,6 +41,7 @@ def verify(model: str | os.PathLike[str]) -> list[Finding]:
         return [Finding("contract", "failed", _text(error))]
     return [
         Finding("contract", "passed", f"{contract.id}, version {_core.CONTRACT_VERSION}"),
+        *([_signature_finding(path, contract, trusted_keys)] if trusted_keys else []),
         *_of_files(path, contract),
     ]
 
@@ -68,6 +72,13 @@ def _of_files(path: Path, contract: Contract) -> Iterator[Finding]:
         yield Finding("gate", "not run", "the plan cannot run here, see target")
     else:
         yield _gate_finding(path, golden)
+
+
+def _signature_finding(path: Path, contract: Contract, trusted_keys: Sequence[PublicKey]) -> Finding:
+    try:
+        return Finding("signature", "passed", f"by the key {verify_signature(path, contract, trusted_keys)}")
+    except EfiqaError as error:
+        return Finding("signature", "failed", _text(error))
 
 
 def _model_finding(path: Path, contract: Contract) -> Finding:

@@ -1,7 +1,8 @@
 """Fixtures for all tests, and EFIQA_REQUIRE, which turns skips into failures.
 
 EFIQA_DATA       folder of the fundus photographs; by default ../shared/data/fundus beside the repository
-EFIQA_REQUIRE    comma-separated: gpu, tensorrt, data. A test with such a marker may then not be skipped.
+EFIQA_REQUIRE    comma-separated: gpu, tensorrt, data, signatures, namespaces. A test with such a
+                 marker may then not be skipped.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import efiqa
 from efiqa.runtime import EMBEDDED_MODEL
 from tests.helpers import REPOSITORY, write_tiny_model
 
-REQUIRABLE = {"gpu", "tensorrt", "data"}
+REQUIRABLE = {"gpu", "tensorrt", "data", "signatures", "namespaces"}
 
 
 def pytest_configure() -> None:

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import importlib.metadata
 import io
 import os
 import sys
 from collections.abc import Sequence
 
-from efiqa.cli import assess, build, demo, doctor, export, info, verify
+from efiqa.cli import assess, build, demo, doctor, export, info, keygen, sign, verify
 from efiqa.errors import EfiqaError, OptionError
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 1, 2, 130, 141
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # of standard output; files have a FileError
 _REPORT_HINT = (
     "this is a defect of efiqa: please report it with this line and the command; "
     "EFIQA_TRACEBACK=1 shows where it happened"
@@ -32,7 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     version = importlib.metadata.version("efiqa")
     parser.add_argument("--version", action="version", version=f"efiqa {version}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, dest="command")
-    for module in (assess, info, verify, export, build, demo, doctor):
+    for module in (assess, info, verify, export, build, keygen, sign, demo, doctor):
         module.add_parser(commands)
     return parser
 
@@ -63,6 +65,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{name}: error: {error}; `efiqa doctor` says what mends it [import]", file=sys.stderr)
         return EXIT_FAILED
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            print(
+                f"{name}: error: the output cannot be written: {error.strerror} [file_unwritable]",
+                file=sys.stderr,
+            )
+            _silence_stdout()
+            return EXIT_FAILED
         if os.environ.get("EFIQA_TRACEBACK"):
             raise
         print(f"{name}: {type(error).__name__}: {error}; {_REPORT_HINT} [internal]", file=sys.stderr)

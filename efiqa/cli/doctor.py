@@ -54,7 +54,8 @@ def run(arguments: argparse.Namespace) -> int:
 def examine() -> list[Check]:
     """Return the findings in order; a check that raises is a ``failed`` one, never an exception."""
     checks = [_guarded(check) for check in (_openvino, _extension, _pictures, _embedded_model, _self_test)]
-    return [*checks, _demo_extra(), _train_extra(), _guarded(_tensorrt), _guarded(_efiqa_build)]
+    optional = (_tensorrt, _efiqa_build, _signatures)
+    return [*checks, _demo_extra(), _train_extra(), *map(_guarded, optional), _sign_extra()]
 
 
 def _guarded(check: Callable[[], Check]) -> Check:
@@ -171,3 +172,19 @@ def _efiqa_build() -> Check:
     if found:
         return Check("efiqa build", "ok", ", ".join(found))
     return Check("efiqa build", "missing", "TensorRT, which builds plans", "pip install 'efiqa[tensorrt]'")
+
+
+def _signatures() -> Check:
+    from efiqa import _core
+
+    support = _core.signature_support()
+    if support["built_in"]:
+        return Check("signed models", "ok", str(support["version"]))
+    fix = "apt-get install libssl-dev, then pip install --force-reinstall --no-binary efiqa efiqa"
+    return Check("signed models", "missing", str(support["version"]), fix)
+
+
+def _sign_extra() -> Check:
+    if importlib.util.find_spec("cryptography"):
+        return Check("efiqa sign", "ok", f"cryptography {version_of('cryptography')}")
+    return Check("efiqa sign", "missing", "cryptography, which makes keys", "pip install 'efiqa[sign]'")

@@ -50,6 +50,7 @@ def collect(model: str | None) -> dict[str, Any]:
         "cores_usable": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "libraries": {name: found for name in _LIBRARIES if (found := version_of(name))},
         "backends": _core.backends(),
+        "signatures": _core.signature_support(),
         "builders": [{"flavour": flavour, "version": version} for flavour, version in installed()],
         "model": _model_facts(model),
     }
@@ -95,6 +96,8 @@ def _print_facts(facts: dict[str, Any]) -> None:
     rows = [
         (row["name"], "yes" if row["built_in"] else "no", str(row["version"])) for row in facts["backends"]
     ]
+    signatures = facts["signatures"]
+    rows.append(("signed models", "yes" if signatures["built_in"] else "no", str(signatures["version"])))
     output.print_table(("back end", "built in", "version"), rows)
     builders = [(row["flavour"], row["version"]) for row in facts["builders"]] or [("none", "")]
     output.print_table(("builder of plans", "version"), builders)

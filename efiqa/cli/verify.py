@@ -19,16 +19,22 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("model", nargs="?", metavar="MODEL", help=".onnx or plan; default: the embedded one")
     parser.add_argument("--json", action="store_true", help="print one JSON object a line instead of a table")
+    parser.add_argument(
+        "--trusted-key", metavar="FILE", nargs="+", default=[],
+        help="public keys (NAME.pub); the contract must be signed by one of them",
+    )  # fmt: skip
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Return 0 when no check failed, 1 otherwise."""
     from efiqa.runtime import EMBEDDED_MODEL
+    from efiqa.trust import read_public_key
     from efiqa.verify import verify
 
+    keys = [read_public_key(path) for path in arguments.trusted_key]
     model = arguments.model or EMBEDDED_MODEL
-    findings = verify(model)
+    findings = verify(model, trusted_keys=keys)
     failed = [finding.check for finding in findings if finding.state == "failed"]
     if arguments.json:
         for finding in findings:

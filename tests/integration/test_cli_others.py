@@ -103,7 +103,7 @@ def test_doctor_json_is_one_check_a_line(with_tiny_as_embedded, capsys):
     checks = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [check["name"] for check in checks] == [
         "openvino", "extension", "pictures", "embedded model", "self test",
-        "efiqa demo", "training", "TensorRT", "efiqa build",
+        "efiqa demo", "training", "TensorRT", "efiqa build", "signed models", "efiqa sign",
     ]  # fmt: skip
     assert {check["state"] for check in checks} <= {"ok", "missing"}
     assert all(check["fix"] for check in checks if check["state"] == "missing")

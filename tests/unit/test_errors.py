@@ -16,6 +16,7 @@ from efiqa import _core, errors
         ("engine_failure", efiqa.EngineError),
         ("wrong_thread", efiqa.ThreadError),
         ("internal", efiqa.InternalError),
+        ("signature_invalid", efiqa.SignatureError),
         ("a_code_of_the_future", efiqa.InternalError),
     ],
 )
