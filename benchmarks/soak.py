@@ -181,6 +181,19 @@ def resident_kib() -> int:
     raise RuntimeError("/proc/self/status has no VmRSS")
 
 
+def drift(times_ms: NDArray[np.float32]) -> dict[str, float]:
+    """Return median and maximum, and the median of the last tenth against that of the first."""
+    tenth = max(1, len(times_ms) // 10)
+    first, last = (float(np.nanmedian(part)) for part in (times_ms[:tenth], times_ms[-tenth:]))
+    return {
+        "median": float(np.nanmedian(times_ms)),
+        "max": float(np.nanmax(times_ms)),
+        "first_tenth_median": first,
+        "last_tenth_median": last,
+        "ratio": last / first,
+    }
+
+
 def soak(library: Library, frames: int, seed: int) -> dict[str, Any]:
     """Return the figures of one run.
 
@@ -195,15 +208,15 @@ def soak(library: Library, frames: int, seed: int) -> dict[str, Any]:
     verdicts = dict.fromkeys(VERDICTS, 0)
     warm_up = max(MIN_WARM_UP, 4 * len(pool), frames // 20)
     # The tables are made before the memory is read: what grows afterwards is the library's.
-    times_ms = np.zeros(frames, np.float32)
+    times_ms, cpu_ms = np.zeros((2, frames), np.float32)
     resident: list[int] = []
     every = max(1, frames // 20)
     for index in range(-warm_up, frames):
         which = index % len(pool) if index < 0 else order.randrange(len(pool))
         refused = index % REFUSED_EVERY == 0
-        began = time.perf_counter()
+        began, cpu_began = time.perf_counter(), time.process_time()
         report = library.assess(bad[which] if refused else good[which])
-        elapsed_ms = (time.perf_counter() - began) * 1e3
+        elapsed_ms, spent_ms = (time.perf_counter() - began) * 1e3, (time.process_time() - cpu_began) * 1e3
         if report.status != (INVALID_FRAME if refused else OK):
             raise RuntimeError(f"frame {index} was answered with status {report.status}")
         if refused:
@@ -214,12 +227,10 @@ def soak(library: Library, frames: int, seed: int) -> dict[str, Any]:
             if seen.setdefault(which, got) != got:
                 raise RuntimeError(f"frame {index} was answered differently than the same frame before")
         if index >= 0:
-            times_ms[index] = np.nan if refused else elapsed_ms
+            times_ms[index], cpu_ms[index] = (np.nan, np.nan) if refused else (elapsed_ms, spent_ms)
             verdicts[VERDICTS[report.verdict]] += 1
             if index % every == 0 or index == frames - 1:
                 resident.append(resident_kib())
-    tenth = max(1, frames // 10)
-    first, last = (float(np.nanmedian(part)) for part in (times_ms[:tenth], times_ms[-tenth:]))
     return {
         "frames": frames,
         "warm_up_frames": warm_up,
@@ -227,13 +238,8 @@ def soak(library: Library, frames: int, seed: int) -> dict[str, Any]:
         "verdicts": verdicts,
         "resident_kib": resident,
         "resident_growth_kib": resident[-1] - resident[0],
-        "latency_ms": {
-            "median": float(np.nanmedian(times_ms)),
-            "max": float(np.nanmax(times_ms)),
-            "first_tenth_median": first,
-            "last_tenth_median": last,
-            "ratio": last / first,
-        },
+        "latency_ms": drift(times_ms),
+        "cpu_ms": drift(cpu_ms),  # of all threads: the drift that other programs' load cannot make
     }
 
 
