@@ -51,8 +51,8 @@ std::int32_t guarded(char* message, std::size_t message_size, Body&& body) noexc
 template <typename Struct>
 inline constexpr std::size_t kMinStructBytes = sizeof(Struct);
 
-// Throws Error(kInvalidArgument) for null, and for a struct_size that was not set. `name` and `type`
-// are for messages: "options", "efiqa_options".
+// Throws Error(kInvalidArgument) for null, and for a struct_size that was not set. `name` and
+// `type` are for messages: "options", "efiqa_options".
 template <typename Struct>
 void check_struct(const Struct* given, const char* name, const char* type) {
   if (given == nullptr) {
@@ -64,8 +64,8 @@ void check_struct(const Struct* given, const char* name, const char* type) {
   }
   throw Error(StatusCode::kInvalidArgument,
               std::string(name) + ".struct_size is " + std::to_string(given->struct_size) +
-                  ", expected at least " + std::to_string(kMinStructBytes<Struct>) +
-                  "; make the " + type + " with EFIQA_INIT");
+                  ", expected at least " + std::to_string(kMinStructBytes<Struct>) + "; make the " +
+                  type + " with EFIQA_INIT");
 }
 
 // What the caller gives, fields that its version does not have being 0. Throws as check_struct, and

@@ -15,7 +15,7 @@ SIZE = f"{WIDTH_PX}x{HEIGHT_PX}"
 
 @pytest.fixture(scope="module")
 def hook(prefix, tmp_path_factory):
-    """Run the hook: hook(*arguments, stdin=bytes) -> (status, rows, standard error)."""
+    """Run the hook: hook(*arguments, stdin=bytes, **environment) -> (status, rows, standard error)."""
     program = tmp_path_factory.mktemp("hook") / "camera_hook"
     source = REPOSITORY / "examples" / "camera_hook.c"
     strict = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
@@ -27,8 +27,10 @@ def hook(prefix, tmp_path_factory):
     rpath = f"-Wl,-rpath,{prefix.libdir}"
     subprocess.run(["cc", *strict, source, "-o", program, *flags, rpath], check=True)
 
-    def call(*arguments, stdin=b""):
-        done = subprocess.run([program, *map(str, arguments)], input=stdin, capture_output=True, timeout=120)
+    def call(*arguments, stdin=b"", **variables):
+        command = [program, *map(str, arguments)]
+        environment = {**os.environ, **variables}
+        done = subprocess.run(command, input=stdin, capture_output=True, timeout=120, env=environment)
         rows = [line.split("\t") for line in done.stdout.decode().splitlines()]
         return done.returncode, rows, done.stderr.decode()
 
@@ -137,3 +139,36 @@ def test_hook_says_what_is_wrong_with_its_arguments(hook, arguments, status, mes
     assert got == status
     assert rows == []
     assert message in error
+
+
+@pytest.fixture(scope="module")
+def device(tmp_path_factory, frames):
+    """Variables that make /dev/null a V4L2 device with four YUYV frames."""
+    folder = tmp_path_factory.mktemp("device")
+    double = folder / "v4l2_double.so"
+    source = REPOSITORY / "tests" / "capi" / "v4l2_double.c"
+    command = ["cc", "-std=c99", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
+    subprocess.run([*command, source, "-o", double], check=True)
+    order = [frames[0], frames[0], frames[1], frames[2]]
+    (folder / "frames").write_bytes(stream(order, "yuyv"))
+    return {"LD_PRELOAD": str(double), "V4L2_DOUBLE": str(folder / "frames")}
+
+
+def test_hook_reads_a_device_with_padded_rows_and_judges_no_damaged_frame(hook, device):
+    status, rows, error = hook("-f", "yuyv", "-s", SIZE, "-n", 4, "/dev/null", **device)
+    assert (status, error) == (0, "")
+    assert [row[1] for row in rows] == ["good", "unknown", "reject", "unknown"]
+    assert rows[1][4].startswith("invalid_frame: frame.data_size_bytes is 0, too small")
+    assert rows[3][4] == "no_field_of_view"
+
+
+def test_hook_ends_when_the_device_delivers_no_more(hook, device):
+    status, rows, error = hook("-f", "yuyv", "-s", SIZE, "/dev/null", **device)
+    assert (status, len(rows)) == (1, 4)
+    assert "no frame from the device: Connection timed out" in error
+
+
+def test_hook_refuses_a_device_that_gives_another_format(hook, device):
+    status, rows, error = hook("-f", "nv12", "-s", SIZE, "/dev/null", **device)
+    assert (status, rows) == (1, [])
+    assert "the device does not deliver this format and size" in error

@@ -7,6 +7,7 @@ import textwrap
 import pytest
 
 from tests.capi.conftest import HEADER
+from tests.helpers import REPOSITORY
 
 STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
 LANGUAGES = {"c": ("C", "cc", "-std=c99"), "cpp": ("CXX", "c++", "-std=c++17")}
@@ -108,3 +109,18 @@ def test_prefix_can_be_moved(prefix, project, tmp_path_factory):
     rpath = f"-Wl,-rpath,{libdir}"
     run([compiler, standard, folder / f"main.{suffix}", "-o", folder / "main", *flags, rpath])
     expect_answer(folder / "main")
+
+
+def test_firmware_guide_example_prints_what_the_guide_says(prefix, retina, tmp_path):
+    guide = (REPOSITORY / "docs" / "firmware.md").read_text(encoding="utf-8")
+    marked = guide.split("<!-- example:begin -->")[1].split("<!-- example:end -->")[0]
+    code, output = (marked.split(f"```{kind}\n")[1].split("```")[0] for kind in ("c", "text"))
+    (tmp_path / "main.c").write_text(code)
+    environment = {**os.environ, "PKG_CONFIG_PATH": str(prefix.libdir / "pkgconfig")}
+    flags = run(["pkg-config", "--cflags", "--libs", "efiqa"], env=environment).split()
+    rpath = f"-Wl,-rpath,{prefix.libdir}"
+    run(["cc", "-std=c99", *STRICT, tmp_path / "main.c", "-o", tmp_path / "main", *flags, rpath])
+    done = subprocess.run([tmp_path / "main"], input=retina.tobytes(), capture_output=True, check=True)
+    assert done.stdout.decode().rstrip() == output.rstrip()
+    done = subprocess.run([tmp_path / "main"], input=b"short", capture_output=True, check=True)
+    assert done.stdout.decode().startswith("unknown, score nan frame.data_size_bytes is 5, too small for ")

@@ -7,7 +7,7 @@ int efiqa_test_from_c(void);
 int efiqa_test_from_c(void) {
   char message[128];
   efiqa_options options;
-  efiqa_runtime *runtime = NULL;
+  efiqa_runtime* runtime = NULL;
   efiqa_frame frame;
   efiqa_report report;
   efiqa_region region;

@@ -242,26 +242,6 @@ TEST(capi_embedded_model_opens_without_any_file) {
   CHECK_EQ(report.verdict, int{EFIQA_VERDICT_REJECT});  // a disc without vessels is no retina
 }
 
-TEST(capi_deadline_interrupts_openvino_and_the_next_frame_is_right) {
-  const Opened opened(nullptr);
-  efiqa_options options;
-  EFIQA_INIT(options);
-  options.deadline_ms = 1;  // the network alone takes longer
-  const Opened hurried(&options);
-  const efiqa_test::DiscFrame disc(640, 480);
-  const efiqa_frame frame = efiqa_test::c_frame(disc);
-  efiqa_report report, expected;
-  EFIQA_INIT(report);
-  EFIQA_INIT(expected);
-  efiqa_runtime_assess(opened.runtime, &frame, &expected, nullptr, 0);
-  for (int i = 0; i < 5; ++i) {
-    char message[256];
-    CHECK_EQ(efiqa_runtime_assess(hurried.runtime, &frame, &report, message, sizeof(message)),
-             int{EFIQA_STATUS_DEADLINE});
-    CHECK(contains(message, "the frame took longer than deadline_ms 1 and was given up "));
-    CHECK(efiqa_test::says_unknown(report));
-  }
-}
 #else
 TEST(capi_embedded_model_without_a_back_end_says_so) {
   CHECK(contains(Opened(nullptr).answer, "backend_unavailable: "));

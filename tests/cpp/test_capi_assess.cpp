@@ -1,15 +1,9 @@
-// The C door: frames, reports, regions, overlays, deadline, threads, allocations.
-#include <atomic>
-#include <chrono>
-#include <condition_variable>
+// The C door: frames, reports, regions, overlays.
 #include <cstring>
 #include <limits>
-#include <mutex>
 #include <string>
-#include <thread>
 #include <vector>
 
-#include "allocations.h"
 #include "capi_fixtures.h"
 #include "check.h"
 
@@ -247,33 +241,6 @@ TEST(capi_assess_engine_failures_are_named_and_the_next_frame_is_good) {
   CHECK_EQ(bench.report.verdict, int{EFIQA_VERDICT_GOOD});
 }
 
-TEST(capi_deadline_missed_is_unknown_and_the_runtime_stays_usable) {
-  static constexpr int kDeadlineMs = 1000;  // far above what the other stages take
-  CBench bench(1, kDeadlineMs);
-  const DiscFrame disc(320, 240);
-  const efiqa_frame frame = c_frame(disc);
-  bench.engine->on_run = [] {
-    std::this_thread::sleep_for(std::chrono::milliseconds(kDeadlineMs));
-  };
-  CHECK_EQ(bench.answer(frame),
-           std::string("deadline: the frame took longer than deadline_ms 1000 and was given up "
-                       "after the network; allow more time, or use more threads"));
-  CHECK(says_unknown(bench.report));
-  efiqa_region region;
-  EFIQA_INIT(region);
-  CHECK_EQ(efiqa_region_read(bench.runtime, 0, &region), int{EFIQA_STATUS_INVALID_ARGUMENT});
-  bench.engine->on_run = nullptr;
-  CHECK_EQ(bench.answer(frame), std::string("ok: "));
-  CHECK_EQ(bench.report.verdict, int{EFIQA_VERDICT_GOOD});
-}
-
-TEST(capi_deadline_that_is_kept_changes_nothing) {
-  CBench bench(1, 60000);
-  const DiscFrame disc(320, 240);
-  CHECK_EQ(bench.answer(c_frame(disc)), std::string("ok: "));
-  CHECK_EQ(bench.report.verdict, int{EFIQA_VERDICT_GOOD});
-}
-
 TEST(capi_region_read_gives_each_region_and_refuses_other_indices) {
   CBench bench;
   const DiscFrame disc(640, 480);
@@ -353,97 +320,4 @@ TEST(capi_overlay_draws_into_the_callers_buffer_and_checks_it) {
   CHECK(contains(message, "the report is of a frame of 640 x 480 pixels"));
   CHECK_EQ(efiqa_overlay_render(nullptr, &frame, nullptr, out.data(), kBytes, 1920, nullptr, 0),
            int{EFIQA_STATUS_INVALID_ARGUMENT});
-}
-
-TEST(capi_second_thread_is_turned_away_everywhere_and_close_keeps_the_runtime) {
-  CBench bench;
-  const DiscFrame disc(320, 240);
-  const efiqa_frame frame = c_frame(disc);
-  std::mutex mutex;
-  std::condition_variable changed;
-  bool inside = false, leave = false;
-  bench.engine->on_run = [&] {
-    std::unique_lock<std::mutex> lock(mutex);
-    inside = true;
-    changed.notify_all();
-    changed.wait(lock, [&] { return leave; });
-  };
-  std::thread first([&] { bench.assess(frame); });
-  {
-    std::unique_lock<std::mutex> lock(mutex);
-    changed.wait(lock, [&] { return inside; });
-  }
-  efiqa_report report;
-  EFIQA_INIT(report);
-  efiqa_region region;
-  EFIQA_INIT(region);
-  std::vector<std::uint8_t> out(3u * 320 * 240);
-  const int refused = EFIQA_STATUS_WRONG_THREAD;
-  CHECK_EQ(efiqa_runtime_assess(bench.runtime, &frame, &report, nullptr, 0), refused);
-  CHECK(says_unknown(report));
-  CHECK_EQ(efiqa_region_read(bench.runtime, 0, &region), refused);
-  CHECK_EQ(
-      efiqa_overlay_render(bench.runtime, &frame, nullptr, out.data(), out.size(), 960, nullptr, 0),
-      refused);
-  CHECK_EQ(efiqa_runtime_close(&bench.runtime), refused);
-  CHECK(bench.runtime != nullptr);
-  {
-    const std::lock_guard<std::mutex> lock(mutex);
-    leave = true;
-    changed.notify_all();
-  }
-  first.join();
-  CHECK_EQ(bench.report.verdict, int{EFIQA_VERDICT_GOOD});
-}
-
-TEST(capi_eight_threads_with_a_runtime_each_and_one_contract_answer_alike) {
-  const DiscFrame disc(320, 240);
-  const efiqa_frame frame = c_frame(disc);
-  const efiqa::Contract shared = efiqa_test::tiny_contract();
-  std::atomic<int> good{0};
-  std::vector<std::thread> threads;
-  for (int i = 0; i < 8; ++i) {
-    threads.emplace_back([&] {
-      efiqa::RuntimeOptions options;
-      options.threads = 2;
-      efiqa_runtime* runtime =
-          new efiqa_runtime(std::make_unique<efiqa::Runtime>(
-                                shared, std::make_unique<efiqa_test::FakeEngine>(shared), options),
-                            0);
-      efiqa_report report;
-      EFIQA_INIT(report);
-      for (int round = 0; round < 5; ++round) {
-        efiqa_runtime_assess(runtime, &frame, &report, nullptr, 0);
-        good += report.verdict == EFIQA_VERDICT_GOOD;
-      }
-      efiqa_runtime_close(&runtime);
-    });
-  }
-  for (std::thread& thread : threads) thread.join();
-  CHECK_EQ(good.load(), 40);
-}
-
-TEST(capi_frames_allocate_nothing_after_the_first_of_their_size) {
-  for (const int threads : {1, 2}) {
-    CBench bench(threads, 60000);
-    for (int i = 0; i < 64; i += 2) bench.engine->logits[i] = 3;  // regions, too
-    const DiscFrame large(1280, 960), small(640, 480), black(640, 480, false);
-    std::vector<std::uint8_t> out(3u * 1280 * 960);
-    bench.assess(c_frame(large));
-    bench.assess(c_frame(small));
-    efiqa_region region;
-    EFIQA_INIT(region);
-    const efiqa_test::AllocationCount count;
-    for (const DiscFrame* disc : {&small, &large, &black, &large}) {
-      const efiqa_frame frame = c_frame(*disc);
-      bench.assess(frame);
-      for (int i = 0; i < bench.report.region_count; ++i) {
-        efiqa_region_read(bench.runtime, i, &region);
-      }
-      efiqa_overlay_render(bench.runtime, &frame, nullptr, out.data(), out.size(),
-                           3 * frame.width_px, nullptr, 0);
-    }
-    CHECK(bench.report.region_count > 0);
-    CHECK_EQ(count.since_start(), 0L);
-  }
 }
