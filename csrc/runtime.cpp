@@ -140,9 +140,10 @@ struct Runtime::Impl {
         pool(std::make_shared<ThreadPool>(threads)),
         finder(*pool),
         preprocessor(contract.preprocess, *pool),
+        meter(contract.preprocess),
         postprocessor(contract) {}
 
-  void assess(const FrameView& frame, Report& out);
+  void assess(const FrameView& frame, Report& out, FrameMeasures* measures);
 
   Contract contract;
   OperatingPoint operating_point;
@@ -150,12 +151,13 @@ struct Runtime::Impl {
   std::shared_ptr<ThreadPool> pool;
   FovFinder finder;
   Preprocessor preprocessor;
+  FrameMeter meter;
   Postprocessor postprocessor;
   Report report;
   std::atomic<bool> busy{false};
 };
 
-void Runtime::Impl::assess(const FrameView& frame, Report& out) {
+void Runtime::Impl::assess(const FrameView& frame, Report& out, FrameMeasures* measures) {
   if (busy.exchange(true, std::memory_order_acquire)) {
     throw Error(StatusCode::kWrongThread,
                 "another thread is inside this Runtime; open one Runtime per thread");
@@ -170,6 +172,7 @@ void Runtime::Impl::assess(const FrameView& frame, Report& out) {
   out.score = std::numeric_limits<float>::quiet_NaN();
   out.regions.clear();
   out.timings = Timings();
+  if (measures != nullptr) *measures = FrameMeasures();
   validate_frame(frame);
   out.frame_width_px = frame.width_px;
   out.frame_height_px = frame.height_px;
@@ -181,6 +184,9 @@ void Runtime::Impl::assess(const FrameView& frame, Report& out) {
   timings.fov_ms = watch.lap_ms();
   if (out.fov.found()) {
     preprocessor.run(frame, out.crop, out.fov, engine->input().data);
+    if (measures != nullptr) {
+      *measures = meter.measure(engine->input().data, out.crop, out.fov, frame.height_px);
+    }
     timings.preprocess_ms = watch.lap_ms();
     engine->run(nullptr);
     timings.engine_ms = watch.lap_ms();
@@ -211,11 +217,13 @@ Runtime::Runtime(Contract contract, std::unique_ptr<Engine> engine, const Runtim
 Runtime::~Runtime() = default;
 
 const Report& Runtime::assess(const FrameView& frame) {
-  impl_->assess(frame, impl_->report);
+  impl_->assess(frame, impl_->report, nullptr);
   return impl_->report;
 }
 
-void Runtime::assess_into(const FrameView& frame, Report& report) { impl_->assess(frame, report); }
+void Runtime::assess_into(const FrameView& frame, Report& report, FrameMeasures* measures) {
+  impl_->assess(frame, report, measures);
+}
 
 const Contract& Runtime::contract() const noexcept { return impl_->contract; }
 

@@ -8,6 +8,7 @@
 
 #include "contract.h"
 #include "engine.h"
+#include "frame_measures.h"
 #include "postprocess.h"
 #include "report.h"
 
@@ -34,7 +35,8 @@ class Runtime {
   // Valid until the next call. Throws Error; kWrongThread when another thread is inside.
   const Report& assess(const FrameView& frame);
   // The same, into the caller's report, so that no other thread's call can replace it meanwhile.
-  void assess_into(const FrameView& frame, Report& report);
+  // Where `measures` is not null it is filled, too; all NaN without a field of view or on an error.
+  void assess_into(const FrameView& frame, Report& report, FrameMeasures* measures = nullptr);
 
   const Contract& contract() const noexcept;
   std::string engine_description() const;
