@@ -8,6 +8,7 @@
 
 #include "json.h"
 #include "names.h"
+#include "sha256.h"
 #include "status.h"
 
 namespace efiqa {
@@ -300,6 +301,7 @@ Contract parse_contract(const std::string& json_text, const std::string& origin)
                        "operating_points", "default_operating_point", "provenance"});
   root["contract_version"].integer(kContractVersion, kContractVersion);
   Contract contract;
+  contract.sha256 = sha256_hex(json_text.data(), json_text.size());
   contract.id = root["id"].name();
   read_model(root["model"], contract);
   read_input(root["input"], contract);

@@ -20,6 +20,7 @@ struct OperatingPoint {
 };
 
 struct Contract {
+  std::string sha256;        // of the contract's own text, lower-case hex
   std::string id;            // of this contract, e.g. "efiqa-lite0-320-v1"
   std::string model_file;    // file name beside the contract
   std::string model_sha256;  // lower-case hex

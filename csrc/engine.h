@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "contract.h"
+#include "deadline.h"
 #include "frame.h"
 
 namespace efiqa {
@@ -26,6 +27,9 @@ class Engine {
   // Host memory: `stream` is null, and the output is complete on return. Device memory: the work is
   // put into `stream`, and nothing is waited for. Throws Error(kEngineFailure).
   virtual void run(Stream stream) = 0;
+  // Host memory: as run, but an engine that can be interrupted throws Error(kDeadline) when the
+  // time is over, and lets input() wait for what it gave up. The others run to their end.
+  virtual void run_before(const Deadline& /*deadline*/) { run(nullptr); }
   virtual std::string description() const = 0;  // "OpenVINO 2026.4.0 CPU f32, 2 threads"
 };
 

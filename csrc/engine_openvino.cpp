@@ -136,15 +136,33 @@ class OpenVinoEngine : public Engine {
     output_ = request_.get_output_tensor();
   }
 
-  TensorView input() override { return view_of(input_); }
+  ~OpenVinoEngine() override { settle(); }
+
+  TensorView input() override {
+    settle();  // a run that was given up may still read it
+    return view_of(input_);
+  }
   TensorView output() override { return view_of(output_); }
 
   void run(Stream /*stream*/) override {
     try {
       request_.infer();
     } catch (const std::exception& error) {
-      throw Error(StatusCode::kEngineFailure, "OpenVINO failed: " + vendor_line(error));
+      fail(error);
     }
+  }
+
+  void run_before(const Deadline& deadline) override {
+    if (!deadline.limited()) return run(nullptr);
+    try {
+      request_.start_async();
+      if (request_.wait_for(deadline.left())) return;
+      given_up_ = true;
+      request_.cancel();
+    } catch (const std::exception& error) {
+      fail(error);
+    }
+    deadline.fail("in the network");
   }
 
   std::string description() const override {
@@ -153,7 +171,23 @@ class OpenVinoEngine : public Engine {
   }
 
  private:
+  [[noreturn]] static void fail(const std::exception& error) {
+    throw Error(StatusCode::kEngineFailure, "OpenVINO failed: " + vendor_line(error));
+  }
+
+  // Waits for the end of a cancelled run.
+  void settle() noexcept {
+    if (!given_up_) return;
+    try {
+      request_.wait();
+    } catch (const std::exception&) {
+      // ov::Cancelled, or a failure of a run whose result nobody asks for any more.
+    }
+    given_up_ = false;
+  }
+
   int threads_;
+  bool given_up_ = false;
   ov::Core core_;
   ov::CompiledModel compiled_;
   ov::InferRequest request_;

@@ -13,6 +13,7 @@
 #include <limits>
 #include <utility>
 
+#include "deadline.h"
 #include "sha256.h"
 #include "status.h"
 
@@ -39,6 +40,13 @@ int checked_threads(int threads) {
                                                   std::to_string(kMaxDefaultThreads));
   }
   return threads;
+}
+
+int checked_deadline(int deadline_ms) {
+  if (deadline_ms >= 0 && deadline_ms <= kMaxDeadlineMs) return deadline_ms;
+  throw Error(StatusCode::kInvalidArgument, "deadline_ms is " + std::to_string(deadline_ms) +
+                                                ", expected 1 to " +
+                                                std::to_string(kMaxDeadlineMs) + ", or 0 for none");
 }
 
 [[noreturn]] void fail_read(const std::string& what, const std::string& path,
@@ -129,15 +137,22 @@ class Stopwatch {
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
 
+// A report that is not complete must not read as an answer.
+void withhold(Report& report) {
+  report.verdict = Verdict::kUnknown;
+  report.score = std::numeric_limits<float>::quiet_NaN();
+  report.regions.clear();
+}
+
 }  // namespace
 
 struct Runtime::Impl {
-  Impl(Contract parsed, std::unique_ptr<Engine> opened, int threads,
-       const std::string& operating_point_name)
+  Impl(Contract parsed, std::unique_ptr<Engine> opened, const RuntimeOptions& options)
       : contract(std::move(parsed)),
-        operating_point(contract.operating_point(operating_point_name)),
+        operating_point(contract.operating_point(options.operating_point)),
+        deadline_ms(checked_deadline(options.deadline_ms)),
         engine(std::move(opened)),
-        pool(std::make_shared<ThreadPool>(threads)),
+        pool(std::make_shared<ThreadPool>(checked_threads(options.threads))),
         finder(*pool),
         preprocessor(contract.preprocess, *pool),
         meter(contract.preprocess),
@@ -147,6 +162,7 @@ struct Runtime::Impl {
 
   Contract contract;
   OperatingPoint operating_point;
+  int deadline_ms;
   std::unique_ptr<Engine> engine;
   std::shared_ptr<ThreadPool> pool;
   FovFinder finder;
@@ -167,52 +183,68 @@ void Runtime::Impl::assess(const FrameView& frame, Report& out, FrameMeasures* m
     ~Release() { busy.store(false, std::memory_order_release); }
   } const release{busy};
 
-  // Until the last stage is through, the report must not read as an answer.
-  out.verdict = Verdict::kUnknown;
-  out.score = std::numeric_limits<float>::quiet_NaN();
-  out.regions.clear();
+  withhold(out);  // until the last stage is through
   out.timings = Timings();
   if (measures != nullptr) *measures = FrameMeasures();
   validate_frame(frame);
   out.frame_width_px = frame.width_px;
   out.frame_height_px = frame.height_px;
 
+  const Deadline deadline(deadline_ms);
   Stopwatch watch;
   Timings& timings = out.timings;
   out.fov = finder.find(frame);
   out.crop = out.fov.found() ? square_crop(out.fov) : SquareCrop();
   timings.fov_ms = watch.lap_ms();
+  deadline.check("after the search for the field of view");
   if (out.fov.found()) {
     preprocessor.run(frame, out.crop, out.fov, engine->input().data);
     if (measures != nullptr) {
       *measures = meter.measure(engine->input().data, out.crop, out.fov, frame.height_px);
     }
     timings.preprocess_ms = watch.lap_ms();
-    engine->run(nullptr);
+    deadline.check("before the network");
+    engine->run_before(deadline);
     timings.engine_ms = watch.lap_ms();
+    deadline.check("after the network");
   }
   postprocessor.run(engine->output().data, operating_point, out);
   timings.postprocess_ms = watch.lap_ms();
   timings.total_ms =
       timings.fov_ms + timings.preprocess_ms + timings.engine_ms + timings.postprocess_ms;
+  if (deadline.passed()) {
+    withhold(out);
+    deadline.fail("after the last stage");
+  }
+}
+
+std::unique_ptr<Runtime::Impl> Runtime::open(const std::string& model, Contract contract,
+                                             const std::string& name,
+                                             const RuntimeOptions& options) {
+  // What is cheap to refuse, before the long part.
+  const int threads = checked_threads(options.threads);
+  checked_deadline(options.deadline_ms);
+  contract.operating_point(options.operating_point);
+  check_model_hash(model, contract, name);
+  check_trained(contract, options.allow_untrained, name);
+  std::unique_ptr<Engine> engine = open_engine(model, contract, options.backend, threads);
+  return std::make_unique<Impl>(std::move(contract), std::move(engine), options);
 }
 
 Runtime::Runtime(const RuntimeOptions& options) {
-  const int threads = checked_threads(options.threads);
-  const std::string model_bytes = read_model(options.model_path);
-  Contract contract = read_contract(options.model_path);
-  contract.operating_point(
-      options.operating_point);  // refuses an unknown name before the long part
-  check_model_hash(model_bytes, contract, options.model_path);
-  check_trained(contract, options.allow_untrained, options.model_path);
-  std::unique_ptr<Engine> engine = open_engine(model_bytes, contract, options.backend, threads);
-  impl_ = std::make_unique<Impl>(std::move(contract), std::move(engine), threads,
-                                 options.operating_point);
+  checked_threads(options.threads);
+  const std::string model = read_model(options.model_path);
+  impl_ = open(model, read_contract(options.model_path), options.model_path, options);
+}
+
+Runtime::Runtime(const ModelBytes& bytes, const RuntimeOptions& options) {
+  const std::string name(bytes.name);
+  impl_ = open(std::string(bytes.model),
+               parse_contract(std::string(bytes.contract), contract_path(name)), name, options);
 }
 
 Runtime::Runtime(Contract contract, std::unique_ptr<Engine> engine, const RuntimeOptions& options)
-    : impl_(std::make_unique<Impl>(std::move(contract), std::move(engine),
-                                   checked_threads(options.threads), options.operating_point)) {}
+    : impl_(std::make_unique<Impl>(std::move(contract), std::move(engine), options)) {}
 
 Runtime::~Runtime() = default;
 
@@ -226,6 +258,8 @@ void Runtime::assess_into(const FrameView& frame, Report& report, FrameMeasures*
 }
 
 const Contract& Runtime::contract() const noexcept { return impl_->contract; }
+
+const OperatingPoint& Runtime::operating_point() const noexcept { return impl_->operating_point; }
 
 std::string Runtime::engine_description() const { return impl_->engine->description(); }
 

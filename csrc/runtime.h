@@ -5,6 +5,7 @@
 #include <atomic>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "contract.h"
 #include "engine.h"
@@ -20,30 +21,43 @@ struct RuntimeOptions {
   int threads = 0;              // 0: one per core this process may use, at most 4
   std::string operating_point;  // empty: the contract's default
   bool allow_untrained = false;
+  int deadline_ms = 0;  // of one frame; 0: none
+};
+
+// A model in memory, e.g. one that is linked into the program.
+struct ModelBytes {
+  std::string_view name;  // for messages
+  std::string_view model, contract;
 };
 
 class Runtime {
  public:
   explicit Runtime(const RuntimeOptions& options);
-  // With an engine that is already open, e.g. a test's. Of the options, threads and operating_point
-  // count.
+  // Of the options, model_path does not count. The bytes are needed during the call only.
+  Runtime(const ModelBytes& bytes, const RuntimeOptions& options);
+  // With an engine that is already open, e.g. a test's. Of the options, threads, operating_point
+  // and deadline_ms count.
   Runtime(Contract contract, std::unique_ptr<Engine> engine, const RuntimeOptions& options);
   ~Runtime();
   Runtime(const Runtime&) = delete;
   Runtime& operator=(const Runtime&) = delete;
 
-  // Valid until the next call. Throws Error; kWrongThread when another thread is inside.
+  // Valid until the next call. Throws Error; kWrongThread when another thread is inside, kDeadline
+  // when the frame took too long. After an error the next frame is assessed as ever.
   const Report& assess(const FrameView& frame);
   // The same, into the caller's report, so that no other thread's call can replace it meanwhile.
   // Where `measures` is not null it is filled, too; all NaN without a field of view or on an error.
   void assess_into(const FrameView& frame, Report& report, FrameMeasures* measures = nullptr);
 
   const Contract& contract() const noexcept;
+  const OperatingPoint& operating_point() const noexcept;
   std::string engine_description() const;
   std::shared_ptr<ThreadPool> pool() const noexcept;  // also for render_overlay
 
  private:
   struct Impl;
+  static std::unique_ptr<Impl> open(const std::string& model, Contract contract,
+                                    const std::string& name, const RuntimeOptions& options);
   std::unique_ptr<Impl> impl_;
 };
 

@@ -24,6 +24,10 @@ const char* status_name(StatusCode code) noexcept {
       return "wrong_thread";
     case StatusCode::kInternal:
       return "internal";
+    case StatusCode::kDeadline:
+      return "deadline";
+    case StatusCode::kOutOfMemory:
+      return "out_of_memory";
   }
   return "unrecognised";
 }

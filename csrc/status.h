@@ -18,6 +18,8 @@ enum class StatusCode : std::int32_t {
   kEngineFailure = 7,       // the engine failed, or answered with NaN or infinity
   kWrongThread = 8,         // two threads inside one runtime
   kInternal = 9,            // a defect of efiqa itself
+  kDeadline = 10,           // the frame took longer than the runtime's deadline
+  kOutOfMemory = 12,        // only codes: in C++ it is std::bad_alloc
 };
 
 // Stable lower-case name, e.g. "invalid_frame"; "unrecognised" for a number outside the list.
