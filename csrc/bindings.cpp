@@ -46,53 +46,79 @@ void check_range(const char* name, int value, int low, int high) {
                                                 std::to_string(high));
 }
 
-// Borrows the array's memory: the caller keeps `object` alive for the call.
-FrameView frame_view(const py::object& object, const std::string& format_name) {
-  const PixelFormat format = value_of_name(kPixelFormatNames, format_name, "pixel_format");
-  const std::string channels = std::to_string(bytes_per_pixel(format));
-  const std::string expected =
-      format == PixelFormat::kGray8 ? "(height, width)" : "(height, width, " + channels + ")";
+// What an array's shape must be, for messages.
+std::string expected_shape(PixelFormat format) {
+  if (format == PixelFormat::kGray8) return "(height, width)";
+  if (format == PixelFormat::kNv12) {
+    return "(height * 3 / 2, width), the plane of Y above that of U and V";
+  }
+  return "(height, width, " + std::to_string(bytes_per_pixel(format)) + ")";
+}
+
+void check_array(const py::object& object, const std::string& expected) {
   if (!py::isinstance<py::array>(object)) {
     refuse_frame("frame is of type " + std::string(Py_TYPE(object.ptr())->tp_name) +
                  ", expected a numpy array of dtype uint8 and shape " + expected);
   }
-  const py::array array = py::reinterpret_borrow<py::array>(object);
-  if (!py::isinstance<py::array_t<std::uint8_t>>(array)) {
-    const std::string dtype = py::str(array.dtype());
-    refuse_frame("frame.dtype is " + dtype + ", expected uint8; " +
-                 (array.dtype().kind() == 'f'
+  if (!py::isinstance<py::array_t<std::uint8_t>>(object)) {
+    const py::dtype type = py::reinterpret_borrow<py::array>(object).dtype();
+    const std::string name = py::str(type);
+    refuse_frame("frame.dtype is " + name + ", expected uint8; " +
+                 (type.kind() == 'f'
                       ? "float frames are refused because their range would have to be guessed"
                       : "other ranges are refused because their scale would have to be guessed") +
                  ", so convert to 0..255 where the range is known");
   }
-  const py::ssize_t wanted_dimensions = format == PixelFormat::kGray8 ? 2 : 3;
+}
+
+void check_strides(const py::array& array, py::ssize_t pixel_bytes) {
+  if (array.strides(1) != pixel_bytes || (array.ndim() == 3 && array.strides(2) != 1)) {
+    refuse_frame("frame.strides is " + std::string(py::str(array.attr("strides"))) +
+                 ", expected contiguous pixels of " + std::to_string(pixel_bytes) +
+                 " bytes within a row; pass np.ascontiguousarray(frame)");
+  }
+  const py::ssize_t row_bytes = array.shape(1) * pixel_bytes;
+  if (array.strides(0) < row_bytes) {
+    refuse_frame("frame.strides[0] is " + std::to_string(array.strides(0)) +
+                 ", expected at least " + std::to_string(row_bytes) +
+                 " (rows must not overlap or run upwards); pass np.ascontiguousarray(frame)");
+  }
+}
+
+// Borrows the array's memory: the caller keeps `object` alive for the call.
+FrameView frame_view(const py::object& object, const std::string& format_name,
+                     const std::string& yuv_matrix, const std::string& yuv_range) {
+  FrameView view;
+  view.format = value_of_name(kPixelFormatNames, format_name, "pixel_format");
+  view.matrix = value_of_name(kYuvMatrixNames, yuv_matrix, "yuv_matrix");
+  view.range = value_of_name(kYuvRangeNames, yuv_range, "yuv_range");
+  const std::string expected = expected_shape(view.format);
+  check_array(object, expected);
+  const py::array array = py::reinterpret_borrow<py::array>(object);
+  const bool nv12 = view.format == PixelFormat::kNv12;
+  const py::ssize_t pixel_bytes = bytes_per_pixel(view.format);
+  const py::ssize_t wanted_dimensions = nv12 || view.format == PixelFormat::kGray8 ? 2 : 3;
   if (array.ndim() != wanted_dimensions ||
-      (wanted_dimensions == 3 && array.shape(2) != bytes_per_pixel(format))) {
+      (wanted_dimensions == 3 && array.shape(2) != pixel_bytes) ||
+      (nv12 && array.shape(0) % 3 != 0)) {
     refuse_frame("frame.shape is " + shape_of(array) + ", expected " + expected +
                  " for pixel_format \"" + format_name + "\"");
   }
-  const py::ssize_t height = array.shape(0), width = array.shape(1);
+  const py::ssize_t height = nv12 ? array.shape(0) / 3 * 2 : array.shape(0);
+  const py::ssize_t width = array.shape(1);
   if (height < kMinSidePx || height > kMaxSidePx || width < kMinSidePx || width > kMaxSidePx) {
     refuse_frame("frame.shape is " + shape_of(array) + ", expected height and width from " +
                  std::to_string(kMinSidePx) + " to " + std::to_string(kMaxSidePx) + " pixels");
   }
-  const py::ssize_t pixel_bytes = bytes_per_pixel(format);
-  if (array.strides(1) != pixel_bytes || (wanted_dimensions == 3 && array.strides(2) != 1)) {
-    refuse_frame("frame.strides is " + std::string(py::str(array.attr("strides"))) +
-                 ", expected contiguous pixels of " + channels +
-                 " bytes within a row; pass np.ascontiguousarray(frame)");
-  }
-  if (array.strides(0) < width * pixel_bytes) {
-    refuse_frame("frame.strides[0] is " + std::to_string(array.strides(0)) +
-                 ", expected at least " + std::to_string(width * pixel_bytes) +
-                 " (rows must not overlap or run upwards); pass np.ascontiguousarray(frame)");
-  }
-  FrameView view;
+  check_strides(array, pixel_bytes);
   view.data = static_cast<const std::uint8_t*>(array.data());
   view.width_px = static_cast<int>(width);
   view.height_px = static_cast<int>(height);
   view.row_stride_bytes = array.strides(0);
-  view.format = format;
+  if (nv12) {
+    view.uv_data = view.data + height * view.row_stride_bytes;
+    view.uv_stride_bytes = view.row_stride_bytes;
+  }
   validate_frame(view);
   return view;
 }
@@ -162,8 +188,9 @@ py::array_t<bool> mask_of(const FieldOfView& fov, int height_px, int width_px) {
 }
 
 FieldOfView find_field_of_view(const py::object& frame, const std::string& pixel_format,
-                               int threads) {
-  const FrameView view = frame_view(frame, pixel_format);
+                               int threads, const std::string& yuv_matrix,
+                               const std::string& yuv_range) {
+  const FrameView view = frame_view(frame, pixel_format, yuv_matrix, yuv_range);
   const py::gil_scoped_release release;
   ThreadPool pool(threads);
   return FovFinder(pool).find(view);
@@ -182,8 +209,9 @@ py::array_t<float> weights_of_grid(const FieldOfView& fov, const CropTuple& crop
 py::array_t<float> preprocess(const py::object& frame, const std::string& pixel_format,
                               const CropTuple& crop, const FieldOfView& fov, int width_px,
                               int height_px, const std::string& resize_filter, bool blank_outside,
-                              const Triple& mean, const Triple& std, int threads) {
-  const FrameView view = frame_view(frame, pixel_format);
+                              const Triple& mean, const Triple& std, int threads,
+                              const std::string& yuv_matrix, const std::string& yuv_range) {
+  const FrameView view = frame_view(frame, pixel_format, yuv_matrix, yuv_range);
   const SquareCrop square = crop_of(crop);
   const PreprocessSpec spec = spec_of(width_px, height_px, resize_filter, blank_outside, mean, std);
   py::array_t<float> out({3, height_px, width_px});
@@ -197,8 +225,10 @@ py::array_t<float> preprocess(const py::object& frame, const std::string& pixel_
 py::array_t<std::uint8_t> preprocess_u8(const py::object& frame, const std::string& pixel_format,
                                         const CropTuple& crop, const FieldOfView& fov, int width_px,
                                         int height_px, const std::string& resize_filter,
-                                        bool blank_outside, int threads) {
-  const FrameView view = frame_view(frame, pixel_format);
+                                        bool blank_outside, int threads,
+                                        const std::string& yuv_matrix,
+                                        const std::string& yuv_range) {
+  const FrameView view = frame_view(frame, pixel_format, yuv_matrix, yuv_range);
   const SquareCrop square = crop_of(crop);
   const PreprocessSpec spec =
       spec_of(width_px, height_px, resize_filter, blank_outside, {0, 0, 0}, {1, 1, 1});
@@ -212,8 +242,9 @@ py::array_t<std::uint8_t> preprocess_u8(const py::object& frame, const std::stri
 
 py::array_t<std::uint8_t> overlay(const py::object& frame, const std::string& pixel_format,
                                   const Report& report, const std::string& colormap,
-                                  float max_alpha, int threads) {
-  const FrameView view = frame_view(frame, pixel_format);
+                                  float max_alpha, int threads, const std::string& yuv_matrix,
+                                  const std::string& yuv_range) {
+  const FrameView view = frame_view(frame, pixel_format, yuv_matrix, yuv_range);
   const OverlayOptions options{value_of_name(kColormapNames, colormap, "colormap"), max_alpha};
   py::array_t<std::uint8_t> out({view.height_px, view.width_px, 3});
   std::uint8_t* data = out.mutable_data();
@@ -316,14 +347,16 @@ void register_runtime(py::module_& module) {
            py::arg("allow_untrained") = false)
       .def(
           "assess",
-          [](Runtime& runtime, const py::object& frame, const std::string& pixel_format) {
-            const FrameView view = frame_view(frame, pixel_format);
+          [](Runtime& runtime, const py::object& frame, const std::string& pixel_format,
+             const std::string& yuv_matrix, const std::string& yuv_range) {
+            const FrameView view = frame_view(frame, pixel_format, yuv_matrix, yuv_range);
             Report report;
             const py::gil_scoped_release release;
             runtime.assess_into(view, report);
             return report;
           },
-          py::arg("frame"), py::arg("pixel_format"))
+          py::arg("frame"), py::arg("pixel_format"), py::kw_only(), py::arg("yuv_matrix") = "bt601",
+          py::arg("yuv_range") = "limited")
       .def_property_readonly("engine_description", &Runtime::engine_description)
       .def_property_readonly("threads", [](const Runtime& r) { return r.pool()->threads(); });
 }
@@ -341,7 +374,8 @@ PYBIND11_MODULE(_core, module) {
   register_runtime(module);
 
   module.def("find_field_of_view", &find_field_of_view, py::arg("frame"), py::arg("pixel_format"),
-             py::kw_only(), py::arg("threads") = 1);
+             py::kw_only(), py::arg("threads") = 1, py::arg("yuv_matrix") = "bt601",
+             py::arg("yuv_range") = "limited");
   module.def(
       "square_crop", [](const FieldOfView& fov) { return tuple_of(square_crop(fov)); },
       py::arg("fov"));
@@ -350,14 +384,17 @@ PYBIND11_MODULE(_core, module) {
   module.def("preprocess", &preprocess, py::arg("frame"), py::arg("pixel_format"), py::arg("crop"),
              py::arg("fov"), py::kw_only(), py::arg("width_px"), py::arg("height_px"),
              py::arg("resize_filter"), py::arg("blank_outside"), py::arg("mean"), py::arg("std"),
-             py::arg("threads") = 1);
+             py::arg("threads") = 1, py::arg("yuv_matrix") = "bt601",
+             py::arg("yuv_range") = "limited");
   module.def("preprocess_u8", &preprocess_u8, py::arg("frame"), py::arg("pixel_format"),
              py::arg("crop"), py::arg("fov"), py::kw_only(), py::arg("width_px"),
              py::arg("height_px"), py::arg("resize_filter"), py::arg("blank_outside"),
-             py::arg("threads") = 1);
+             py::arg("threads") = 1, py::arg("yuv_matrix") = "bt601",
+             py::arg("yuv_range") = "limited");
   module.def("render_overlay", &overlay, py::arg("frame"), py::arg("pixel_format"),
              py::arg("report"), py::kw_only(), py::arg("colormap") = "turbo",
-             py::arg("max_alpha") = 0.6, py::arg("threads") = 1);
+             py::arg("max_alpha") = 0.6, py::arg("threads") = 1, py::arg("yuv_matrix") = "bt601",
+             py::arg("yuv_range") = "limited");
   module.def(
       "validate_contract",
       [](const std::string& json_text, const std::string& origin) {

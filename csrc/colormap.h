@@ -4,13 +4,10 @@
 #include <array>
 #include <cstdint>
 
+#include "pixel_ops.h"
 #include "postprocess.h"
 
 namespace efiqa {
-
-struct Rgb8 {
-  std::uint8_t red = 0, green = 0, blue = 0;
-};
 
 constexpr int kColormapEntries = 256;  // entry i is the colour of probability i / 255
 

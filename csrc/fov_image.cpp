@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "frame_rows.h"
 #include "pixel_ops.h"
 
 namespace efiqa {
@@ -100,7 +101,8 @@ float Plane::at(double x_px, double y_px) const {
 void SmallImages::make(const FrameView& frame, ThreadPool& pool) {
   const int longest = std::max(frame.width_px, frame.height_px);
   const int scale = (longest + kFineSidePx - 1) / kFineSidePx;
-  const int bytes = bytes_per_pixel(frame.format);
+  const bool yuv = is_yuv(frame.format);
+  const int bytes = yuv ? 3 : bytes_per_pixel(frame.format);  // in the rows that are summed
   fine.resize(frame.width_px / scale, frame.height_px / scale, scale);
   const int used = fine.width * scale * bytes;    // bytes of a row that are looked at
   const int summed = used - (scale - 1) * bytes;  // starts of horizontal sums
@@ -108,6 +110,9 @@ void SmallImages::make(const FrameView& frame, ThreadPool& pool) {
   const std::size_t row_size = static_cast<std::size_t>(used);
   if (sums_.size() < 2 * row_size * static_cast<std::size_t>(bands)) {
     sums_.resize(2 * row_size * static_cast<std::size_t>(bands));
+  }
+  if (yuv && rgb_.size() < 2 * row_size * static_cast<std::size_t>(bands)) {
+    rgb_.resize(2 * row_size * static_cast<std::size_t>(bands));
   }
   const float to_level = 1.0f / static_cast<float>(scale * scale);
   // A frame whose fine image is small already is not halved.
@@ -118,15 +123,19 @@ void SmallImages::make(const FrameView& frame, ThreadPool& pool) {
     for (int band = first_band; band < last_band; ++band) {
       std::uint16_t* down = sums_.data() + 2 * row_size * static_cast<std::size_t>(band);
       std::uint16_t* across = down + row_size;
+      // Row `y` of the frame; of Y'CbCr frames converted into one of the band's two rows.
+      const auto row_of = [&](int y, std::size_t slot) -> const std::uint8_t* {
+        if (!yuv) return frame.data + y * frame.row_stride_bytes;
+        std::uint8_t* row = rgb_.data() + row_size * (2 * static_cast<std::size_t>(band) + slot);
+        unpack_rgb(frame, 0, y, used / 3, row);
+        return row;
+      };
       for (int y = fine.height * band / bands; y < fine.height * (band + 1) / bands; ++y) {
-        const std::uint8_t* source =
-            frame.data + static_cast<std::ptrdiff_t>(y) * scale * frame.row_stride_bytes;
         int k = 0;
         for (; k + 1 < scale; k += 2) {
-          const std::uint8_t* pair = source + k * frame.row_stride_bytes;
-          add_rows2(pair, pair + frame.row_stride_bytes, used, k > 0, down);
+          add_rows2(row_of(y * scale + k, 0), row_of(y * scale + k + 1, 1), used, k > 0, down);
         }
-        if (k < scale) add_row(source + k * frame.row_stride_bytes, used, k > 0, down);
+        if (k < scale) add_row(row_of(y * scale + k, 0), used, k > 0, down);
         sum_neighbours(down, summed, bytes, scale, across);
         pick_brightest(across, fine.width, scale * bytes, bytes, to_level, fine.row(y));
       }
@@ -146,18 +155,18 @@ void SmallImages::make(const FrameView& frame, ThreadPool& pool) {
 void sample_histograms(const FrameView& frame, LevelHistogram* channels) {
   constexpr int kSide = 256;  // samples along the longest side
   const int step = std::max(1, std::max(frame.width_px, frame.height_px) / kSide);
-  const int bytes = bytes_per_pixel(frame.format);
-  const int last = bytes == 1 ? 0 : 1;
+  const YuvScale scale = yuv_scale(frame.matrix, frame.range);
   for (int c = 0; c < 3; ++c) channels[c] = {};
   for (int y = step / 2; y < frame.height_px; y += step) {
-    const std::uint8_t* row = frame.data + static_cast<std::ptrdiff_t>(y) * frame.row_stride_bytes;
     for (int x = step / 2; x < frame.width_px; x += step) {
-      const std::uint8_t* p = row + static_cast<std::ptrdiff_t>(x) * bytes;
-      for (int c = 0; c < 3; ++c) {
-        ++channels[c].counts[p[c * last]];
-        ++channels[c].total;
-      }
+      const Rgb8 color = pixel_at(frame, scale, x, y);
+      ++channels[0].counts[color.red];
+      ++channels[1].counts[color.green];
+      ++channels[2].counts[color.blue];
     }
+  }
+  for (int c = 0; c < 3; ++c) {
+    for (const int count : channels[c].counts) channels[c].total += count;
   }
 }
 

@@ -35,6 +35,7 @@ struct SmallImages {
 
  private:
   std::vector<std::uint16_t> sums_;  // two rows per band
+  std::vector<std::uint8_t> rgb_;    // of Y'CbCr frames: two converted rows per band
 };
 
 struct LevelHistogram {

@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 
+struct CUstream_st;  // CUDA's, at global scope as there
+
 namespace efiqa {
 
 enum class PixelFormat : std::int32_t {
@@ -29,7 +31,7 @@ enum class Memory : std::int32_t {
 };  // device: of the GPU that the engine runs on
 
 // A cudaStream_t, without CUDA's headers; null where the work is the CPU's.
-using Stream = struct CUstream_st*;
+using Stream = CUstream_st*;
 
 constexpr int kMinSidePx = 64;    // smaller frames hold no readable vessel
 constexpr int kMaxSidePx = 8192;  // bounds memory and keeps 32-bit pixel arithmetic exact
@@ -49,6 +51,10 @@ constexpr int bytes_per_pixel(PixelFormat format) {
       return 4;
   }
   return 0;
+}
+
+constexpr bool is_yuv(PixelFormat format) {
+  return format == PixelFormat::kNv12 || format == PixelFormat::kYuyv;
 }
 
 struct FrameView {

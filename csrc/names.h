@@ -18,10 +18,13 @@ struct Named {
   Value value;
 };
 
-constexpr Named<PixelFormat> kPixelFormatNames[] = {{"rgb", PixelFormat::kRgb8},
-                                                    {"bgr", PixelFormat::kBgr8},
-                                                    {"gray", PixelFormat::kGray8},
-                                                    {"rgba", PixelFormat::kRgba8}};
+constexpr Named<PixelFormat> kPixelFormatNames[] = {
+    {"rgb", PixelFormat::kRgb8},   {"bgr", PixelFormat::kBgr8},  {"gray", PixelFormat::kGray8},
+    {"rgba", PixelFormat::kRgba8}, {"nv12", PixelFormat::kNv12}, {"yuyv", PixelFormat::kYuyv}};
+constexpr Named<YuvMatrix> kYuvMatrixNames[] = {{"bt601", YuvMatrix::kBt601},
+                                                {"bt709", YuvMatrix::kBt709}};
+constexpr Named<YuvRange> kYuvRangeNames[] = {{"limited", YuvRange::kLimited},
+                                              {"full", YuvRange::kFull}};
 constexpr Named<ResizeFilter> kResizeFilterNames[] = {{"box", ResizeFilter::kBox},
                                                       {"triangle", ResizeFilter::kTriangle}};
 constexpr Named<Colormap> kColormapNames[] = {{"turbo", Colormap::kTurbo},
@@ -31,7 +34,7 @@ constexpr Named<Colormap> kColormapNames[] = {{"turbo", Colormap::kTurbo},
 constexpr Named<Backend> kBackendNames[] = {
     {"auto", Backend::kAuto}, {"openvino", Backend::kOpenVino}, {"tensorrt", Backend::kTensorRt}};
 
-// "rgb, bgr, gray, rgba", for messages.
+// "rgb, bgr, gray, ...", for messages.
 template <typename Value, std::size_t kCount>
 std::string list_names(const Named<Value> (&table)[kCount]) {
   std::string list;

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "colormap.h"
+#include "frame_rows.h"
 #include "pixel_ops.h"
 #include "postprocess.h"
 #include "status.h"
@@ -137,24 +138,6 @@ void interpolate_row(const Grid& grid, const SquareCrop& crop, const std::int32_
 }
 
 EFIQA_CLONES
-void convert_pixels(const std::uint8_t* source, int pixel_bytes, ChannelOrder order, int count,
-                    std::uint8_t* rgb) {
-  for (int i = 0; i < count; ++i) {
-    rgb[3 * i] = source[i * pixel_bytes + order.red];
-    rgb[3 * i + 1] = source[i * pixel_bytes + order.green];
-    rgb[3 * i + 2] = source[i * pixel_bytes + order.blue];
-  }
-}
-
-void copy_pixels(const FrameView& frame, const std::uint8_t* source, int count, std::uint8_t* rgb) {
-  if (frame.format == PixelFormat::kRgb8) {
-    std::memcpy(rgb, source, static_cast<std::size_t>(count) * 3);
-  } else {
-    convert_pixels(source, bytes_per_pixel(frame.format), channel_order(frame.format), count, rgb);
-  }
-}
-
-EFIQA_CLONES
 void blend(const std::uint8_t* rgb, const std::uint16_t* keep, const std::uint16_t* add, int count,
            std::uint8_t* out) {
   for (int i = 0; i < count; ++i) {
@@ -162,9 +145,9 @@ void blend(const std::uint8_t* rgb, const std::uint16_t* keep, const std::uint16
   }
 }
 
-void blend_pixels(const BlendTable& table, const FrameView& frame, const std::uint8_t* source,
+// Pixels x, x + 1, ... of row y.
+void blend_pixels(const BlendTable& table, const FrameView& frame, int y, int x,
                   const std::uint8_t* indices, int count, std::uint8_t* out) {
-  const int pixel_bytes = bytes_per_pixel(frame.format);
   std::uint8_t rgb[3 * kChunkPx];
   // One pixel's words overlap the next one's, hence the spare lanes at the end.
   std::uint16_t keep[3 * kChunkPx + kTripleLanes], add[3 * kChunkPx + kTripleLanes];
@@ -175,10 +158,11 @@ void blend_pixels(const BlendTable& table, const FrameView& frame, const std::ui
       std::memcpy(keep + 3 * i, table.keep[index], sizeof(table.keep[index]));
       std::memcpy(add + 3 * i, table.add[index], sizeof(table.add[index]));
     }
-    const std::uint8_t* pixels = source + static_cast<std::ptrdiff_t>(begin) * pixel_bytes;
-    if (frame.format != PixelFormat::kRgb8) {
-      copy_pixels(frame, pixels, n, rgb);
-      pixels = rgb;
+    const std::uint8_t* pixels = rgb;
+    if (frame.format == PixelFormat::kRgb8) {
+      pixels = frame.data + y * frame.row_stride_bytes + std::ptrdiff_t{3} * (x + begin);
+    } else {
+      unpack_rgb(frame, x + begin, y, n, rgb);
     }
     blend(pixels, keep, add, 3 * n, out + 3 * begin);
   }
@@ -245,23 +229,21 @@ void render_overlay(const FrameView& frame, const Report& report, const OverlayO
   make_blend_table(options, table);
   Grid grid;
   const bool has_map = report.fov.found() && fill_grid(report, grid);
-  const int pixel_bytes = bytes_per_pixel(frame.format);
 
   pool.for_ranges(frame.height_px, kRowGrain, [&](int first_row, int end_row) {
     std::int32_t line[kMaxGridCells];
     std::uint8_t indices[kMaxSidePx];
     for (int y = first_row; y < end_row; ++y) {
-      const std::uint8_t* source = frame.data + y * frame.row_stride_bytes;
       std::uint8_t* target = out + y * out_stride_bytes;
       const Span span = has_map ? visible_span(report.fov, y, frame.width_px) : Span();
       const int count = span.end - span.begin;
-      copy_pixels(frame, source, span.begin, target);
-      copy_pixels(frame, source + span.end * pixel_bytes, frame.width_px - span.end,
-                  target + std::ptrdiff_t{3} * span.end);
+      unpack_rgb(frame, 0, y, span.begin, target);
+      unpack_rgb(frame, span.end, y, frame.width_px - span.end,
+                 target + std::ptrdiff_t{3} * span.end);
       if (count == 0) continue;
       interpolate_line(grid, report.crop, y, line);
       interpolate_row(grid, report.crop, line, span.begin, span.end, indices);
-      blend_pixels(table, frame, source + span.begin * pixel_bytes, indices, count,
+      blend_pixels(table, frame, y, span.begin, indices, count,
                    target + std::ptrdiff_t{3} * span.begin);
     }
   });

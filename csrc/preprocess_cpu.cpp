@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "frame_rows.h"
 #include "pixel_ops.h"
 #include "preprocess.h"
 #include "status.h"
@@ -84,21 +85,52 @@ EFIQA_CLONES void add_rows4(const std::uint8_t* __restrict row0,
   }
 }
 
-// Weighted sum of `count` rows of `length` bytes, `stride` bytes apart.
-void sum_rows(const std::uint8_t* row, std::ptrdiff_t stride, const float* weights, int count,
-              int length, float* sums) {
+// Weighted sum of `count` rows of `length` bytes, of which row_at(k) is the k-th.
+template <typename RowAt>
+void sum_rows(RowAt&& row_at, const float* weights, int count, int length, float* sums) {
   if (count == 0) std::fill(sums, sums + length, 0.0f);
   for (int k = 0; k < count; k += 4) {
     // Rows past the last one repeat it with weight 0.
     const std::uint8_t* rows[4];
     float weight[4];
     for (int j = 0; j < 4; ++j) {
-      rows[j] = row + std::min(k + j, count - 1) * stride;
+      rows[j] = row_at(std::min(k + j, count - 1));
       weight[j] = k + j < count ? weights[k + j] : 0.0f;
     }
     add_rows4(rows[0], rows[1], rows[2], rows[3], weight, length, k > 0, sums);
   }
 }
+
+// Rows of a Y'CbCr frame as RGB8, from column first_x to last_x: each is converted once, as output
+// rows one after another need the same ones again.
+class RgbRows {
+ public:
+  void start(int first_x, int last_x, int capacity) {
+    first_x_ = first_x;
+    count_ = last_x - first_x;
+    capacity_ = capacity;
+    next_ = 0;
+    const std::size_t size = static_cast<std::size_t>(capacity) * row_bytes();
+    if (pixels_.size() < size) pixels_.resize(size);
+  }
+  // Makes rows [first, first + count) ready; `first` never falls, count <= capacity.
+  void prepare(const FrameView& frame, int first, int count) {
+    for (int y = std::max(next_, first); y < first + count; ++y) {
+      unpack_rgb(frame, first_x_, y, count_, place(y));
+    }
+    next_ = std::max(next_, first + count);
+  }
+  const std::uint8_t* row(int y) { return place(y); }
+
+ private:
+  std::size_t row_bytes() const { return static_cast<std::size_t>(count_) * 3; }
+  std::uint8_t* place(int y) {
+    return pixels_.data() + static_cast<std::size_t>(y % capacity_) * row_bytes();
+  }
+
+  std::vector<std::uint8_t> pixels_;
+  int first_x_ = 0, count_ = 0, capacity_ = 0, next_ = 0;
+};
 
 // levels[c * width + x] for the three colours of one output row.
 EFIQA_CLONES void resample_row(const float* __restrict sums, const int* __restrict first,
@@ -159,6 +191,7 @@ struct Preprocessor::Scratch {
   int bands = 0;              // rows of the output are shared out in this many bands
   std::vector<float> sums;    // per band: one row of vertical sums
   std::vector<float> levels;  // per band: one output row, three colours
+  std::vector<RgbRows> rgb;   // per band, of Y'CbCr frames
 };
 
 Preprocessor::Preprocessor(const PreprocessSpec& spec, ThreadPool& pool)
@@ -189,7 +222,8 @@ void Preprocessor::resample(const FrameView& frame, const SquareCrop& crop, cons
   Scratch& s = *scratch_;
   s.columns.prepare(spec_.filter, crop.x_px, crop.side_px, frame.width_px, spec_.width_px);
   s.rows.prepare(spec_.filter, crop.y_px, crop.side_px, frame.height_px, spec_.height_px);
-  const int bytes_per_px = bytes_per_pixel(frame.format);
+  const bool yuv = is_yuv(frame.format);
+  const int bytes_per_px = yuv ? 3 : bytes_per_pixel(frame.format);  // in the rows that are summed
   const ChannelOrder order = channel_order(frame.format);
   // Only the crop's columns are summed; reading kLanes floats may run past the last one.
   const int first_x = std::clamp(crop.x_px, 0, frame.width_px);
@@ -199,6 +233,7 @@ void Preprocessor::resample(const FrameView& frame, const SquareCrop& crop, cons
   if (s.sums.size() < band_floats * static_cast<std::size_t>(s.bands)) {
     s.sums.resize(band_floats * static_cast<std::size_t>(s.bands));
   }
+  if (yuv && s.rgb.empty()) s.rgb.resize(static_cast<std::size_t>(s.bands));
   const bool blank = spec_.blank_outside && fov.found();
   const int width = spec_.width_px, height = spec_.height_px;
   const float row_step = static_cast<float>(crop.side_px) / static_cast<float>(height);
@@ -208,14 +243,23 @@ void Preprocessor::resample(const FrameView& frame, const SquareCrop& crop, cons
       float* sums = s.sums.data() + band_floats * static_cast<std::size_t>(band);
       float* levels =
           s.levels.data() + static_cast<std::size_t>(3 * width) * static_cast<std::size_t>(band);
+      RgbRows* rgb = yuv ? &s.rgb[static_cast<std::size_t>(band)] : nullptr;
+      if (yuv) rgb->start(first_x, last_x, s.rows.stride);
       for (int y = height * band / s.bands; y < height * (band + 1) / s.bands; ++y) {
         const std::size_t i = static_cast<std::size_t>(y);
-        const std::uint8_t* source =
-            frame.data + static_cast<std::ptrdiff_t>(s.rows.first[i]) * frame.row_stride_bytes +
-            static_cast<std::ptrdiff_t>(first_x) * bytes_per_px;
-        sum_rows(source, frame.row_stride_bytes,
-                 s.rows.weights.data() + i * static_cast<std::size_t>(s.rows.stride),
-                 s.rows.count[i], length, sums + first_x * bytes_per_px);
+        const int first_y = s.rows.first[i], count = s.rows.count[i];
+        const float* weights = s.rows.weights.data() + i * static_cast<std::size_t>(s.rows.stride);
+        float* out = sums + first_x * bytes_per_px;
+        if (yuv) {
+          rgb->prepare(frame, first_y, count);
+          sum_rows([&](int k) { return rgb->row(first_y + k); }, weights, count, length, out);
+        } else {
+          const std::uint8_t* source =
+              frame.data + static_cast<std::ptrdiff_t>(first_y) * frame.row_stride_bytes +
+              static_cast<std::ptrdiff_t>(first_x) * bytes_per_px;
+          sum_rows([&](int k) { return source + k * frame.row_stride_bytes; }, weights, count,
+                   length, out);
+        }
         resample_row(sums, s.columns.first.data(), s.columns.count.data(), s.columns.weights.data(),
                      s.columns.stride, bytes_per_px, width, order, levels);
         if (blank) {

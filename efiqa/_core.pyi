@@ -72,16 +72,31 @@ class Runtime:
         operating_point: str = "",
         allow_untrained: bool = False,
     ) -> None: ...
-    def assess(self, frame: NDArray[np.uint8], pixel_format: str) -> Report: ...
+    def assess(
+        self,
+        frame: NDArray[np.uint8],
+        pixel_format: str,
+        *,
+        yuv_matrix: str = "bt601",
+        yuv_range: str = "limited",
+    ) -> Report: ...
     @property
     def engine_description(self) -> str: ...
     @property
     def threads(self) -> int: ...
 
-# In all functions below ``frame`` is uint8, (H, W) for "gray" and (H, W, C) for "rgb", "bgr", "rgba";
-# pixels contiguous within a row, any row stride that is not negative.
+# In all functions below ``frame`` is uint8, (H, W) for "gray", (H, W, C) for "rgb", "bgr", "rgba", "yuyv",
+# and (H * 3 / 2, W) for "nv12"; pixels contiguous within a row, any row stride that is not negative.
+# yuv_matrix ("bt601", "bt709") and yuv_range ("limited", "full") say what RGB "nv12" and "yuyv" mean.
 
-def find_field_of_view(frame: NDArray[np.uint8], pixel_format: str, *, threads: int = 1) -> FieldOfView: ...
+def find_field_of_view(
+    frame: NDArray[np.uint8],
+    pixel_format: str,
+    *,
+    threads: int = 1,
+    yuv_matrix: str = "bt601",
+    yuv_range: str = "limited",
+) -> FieldOfView: ...
 def square_crop(fov: FieldOfView) -> tuple[int, int, int]: ...
 def grid_weights(
     fov: FieldOfView, crop: tuple[int, int, int], grid_width: int, grid_height: int
@@ -99,6 +114,8 @@ def preprocess(
     mean: tuple[float, float, float],
     std: tuple[float, float, float],
     threads: int = 1,
+    yuv_matrix: str = "bt601",
+    yuv_range: str = "limited",
 ) -> NDArray[np.float32]:
     """Return the network's input (3, height, width)."""
 
@@ -113,6 +130,8 @@ def preprocess_u8(
     resize_filter: str,
     blank_outside: bool,
     threads: int = 1,
+    yuv_matrix: str = "bt601",
+    yuv_range: str = "limited",
 ) -> NDArray[np.uint8]:
     """Return the crop, resized, as RGB grey levels (height, width, 3)."""
 
@@ -124,6 +143,8 @@ def render_overlay(
     colormap: str = "turbo",
     max_alpha: float = 0.6,
     threads: int = 1,
+    yuv_matrix: str = "bt601",
+    yuv_range: str = "limited",
 ) -> NDArray[np.uint8]:
     """Return (H, W, 3) RGB."""
 

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
-from efiqa.errors import FrameError
+from efiqa.errors import FrameError, OptionError
 
 _SHAPES = "(H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA"
+_YUV_SHAPES = {
+    "nv12": "(H * 3 / 2, W): the plane of Y above that of interleaved U and V, H and W even",
+    "yuyv": "(H, W, 2): Y0 U Y1 V for two pixels, W even",
+}
 
 
-def checked_frame(frame: object, *, bgr: bool) -> tuple[NDArray[np.uint8], str]:
+@dataclass(frozen=True)
+class FrameLayout:
+    """What a frame's shape does not tell: the arguments of ``Runtime.assess`` beside the frame."""
+
+    bgr: bool = False
+    pixel_format: str | None = None
+    yuv_matrix: str = "bt601"
+    yuv_range: str = "limited"
+
+
+def checked_frame(
+    frame: object, *, bgr: bool, pixel_format: str | None = None
+) -> tuple[NDArray[np.uint8], str]:
     """Return ``frame`` as an array whose memory the core can read, and its pixel format's name.
 
     Nothing is copied. A view is taken as it is when the pixels of a row lie side by side and rows follow each
@@ -20,10 +38,14 @@ def checked_frame(frame: object, *, bgr: bool) -> tuple[NDArray[np.uint8], str]:
     Args:
         frame: uint8 (H, W) grey, (H, W, 3) RGB, or (H, W, 4) RGBA, whose fourth channel is ignored.
         bgr: the three channels are blue, green, red, as in OpenCV. Has no meaning for a grey frame.
+        pixel_format: ``nv12`` or ``yuyv`` for a frame in Y'CbCr; None for the shapes above.
 
     Raises:
         FrameError: type, dtype, number of axes or channels, emptiness or strides break a rule.
+        OptionError: ``pixel_format`` is another name, or ``bgr`` is set beside it.
     """
+    if pixel_format is not None:
+        return _checked_yuv(frame, pixel_format, bgr=bgr), pixel_format
     if not isinstance(frame, np.ndarray):
         raise FrameError(
             f"frame is a {type(frame).__name__}, expected a numpy.ndarray of uint8, {_SHAPES}; "
@@ -44,6 +66,25 @@ def checked_frame(frame: object, *, bgr: bool) -> tuple[NDArray[np.uint8], str]:
         )
     _check_strides(frame, channels)
     return frame, {1: "gray", 3: "bgr" if bgr else "rgb", 4: "rgba"}[channels]
+
+
+def _checked_yuv(frame: object, pixel_format: str, *, bgr: bool) -> NDArray[np.uint8]:
+    if pixel_format not in _YUV_SHAPES:
+        raise OptionError(
+            f"pixel_format is {pixel_format!r}, expected 'nv12' or 'yuyv', or None for {_SHAPES}"
+        )
+    if bgr:
+        raise OptionError(f"bgr is True and pixel_format is {pixel_format!r}: bgr is for frames in RGB alone")
+    expected = f"uint8 {_YUV_SHAPES[pixel_format]}"
+    if not isinstance(frame, np.ndarray):
+        raise FrameError(f"frame is a {type(frame).__name__}, expected a numpy.ndarray of {expected}")
+    _check_dtype(frame)
+    nv12 = pixel_format == "nv12"
+    fits = frame.ndim == 2 and frame.shape[0] % 3 == 0 if nv12 else frame.ndim == 3 and frame.shape[2] == 2
+    if not fits or frame.size == 0 or frame.shape[1] % 2 != 0:
+        raise FrameError(f"frame.shape is {frame.shape}, expected {expected}")
+    _check_strides(frame, 1 if nv12 else 2)
+    return frame
 
 
 def _check_dtype(frame: NDArray[np.generic]) -> None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from efiqa import _core, overlay
 from efiqa._files import write_atomically
 from efiqa.errors import OptionError, core_errors
-from efiqa.frame import checked_frame
+from efiqa.frame import FrameLayout, checked_frame
 
 INLINE_SIDE_PX = 280  # of the picture in a notebook; about 60 kB as PNG
 
@@ -112,7 +112,7 @@ class QualityReport:
     operating_point: str
     _core: _core.Report = field(repr=False)
     _frame: NDArray[np.uint8] = field(repr=False)
-    _bgr: bool = field(repr=False)
+    _layout: FrameLayout = field(repr=False)
 
     def overlay(
         self,
@@ -125,9 +125,10 @@ class QualityReport:
         """Return the frame with the map over it, uint8 (H, W, 3) RGB, of the frame's own size.
 
         Args:
-            frame: uint8 (H, W), (H, W, 3) or (H, W, 4) of the assessed frame's size; by default the assessed
-                frame itself, as its buffer stands now.
-            bgr: the channel order of ``frame``; by default as it was for ``assess``.
+            frame: a frame of the assessed one's size, and in its format unless ``bgr`` is given; by default
+                the assessed frame itself, as its buffer stands now.
+            bgr: ``frame`` is uint8 (H, W), (H, W, 3) or (H, W, 4), its channels blue, green, red or, if
+                False, red, green, blue; by default format and order are as they were for ``assess``.
             colormap: ``turbo``, ``inferno``, ``viridis`` or ``red``.
             max_alpha: opacity in 0..1 where the probability is 1; it falls to 0 at probability 0.
 
@@ -135,12 +136,19 @@ class QualityReport:
             FrameError: ``frame`` is not such an array.
             OptionError: an unknown colormap, an opacity outside 0..1, or a frame of another size.
         """
-        array, pixel_format = checked_frame(
-            self._frame if frame is None else frame, bgr=self._bgr if bgr is None else bgr
+        layout = self._layout if bgr is None else FrameLayout(bgr)
+        array, core_format = checked_frame(
+            self._frame if frame is None else frame, bgr=layout.bgr, pixel_format=layout.pixel_format
         )
         with core_errors():
             return _core.render_overlay(
-                array, pixel_format, self._core, colormap=colormap, max_alpha=max_alpha
+                array,
+                core_format,
+                self._core,
+                colormap=colormap,
+                max_alpha=max_alpha,
+                yuv_matrix=layout.yuv_matrix,
+                yuv_range=layout.yuv_range,
             )
 
     def to_dict(self) -> dict[str, Any]:
@@ -222,7 +230,7 @@ def make_report(
     core: _core.Report,
     frame: NDArray[np.uint8],
     *,
-    bgr: bool,
+    layout: FrameLayout,
     model: Mapping[str, str],
     engine: str,
     operating_point: str,
@@ -247,7 +255,7 @@ def make_report(
         operating_point=operating_point,
         _core=core,
         _frame=frame,
-        _bgr=bgr,
+        _layout=layout,
     )
 
 

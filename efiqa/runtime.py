@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from efiqa import _core
 from efiqa.contract import Contract
 from efiqa.errors import BackendError, ClosedError, ModelError, OptionError, core_errors
-from efiqa.frame import checked_frame
+from efiqa.frame import FrameLayout, checked_frame
 from efiqa.report import QualityReport, make_report
 
 EMBEDDED_MODEL = Path(__file__).with_name("models") / "efiqa.onnx"
@@ -94,7 +94,15 @@ class Runtime:
             )
         self._core = core
 
-    def assess(self, frame: NDArray[np.uint8], *, bgr: bool = False) -> QualityReport:
+    def assess(
+        self,
+        frame: NDArray[np.uint8],
+        *,
+        bgr: bool = False,
+        pixel_format: str | None = None,
+        yuv_matrix: str = "bt601",
+        yuv_range: str = "limited",
+    ) -> QualityReport:
         """Return the judgement of one frame.
 
         Args:
@@ -102,9 +110,15 @@ class Runtime:
                 8192 pixels a side. Views are taken without a copy as long as the pixels of a row lie side by
                 side. Do not write to it while it is assessed.
             bgr: the channels are blue, green, red, as OpenCV has them.
+            pixel_format: ``nv12``, uint8 (H * 3 / 2, W) with the plane of Y above that of U and V, or
+                ``yuyv``, uint8 (H, W, 2); None for the shapes above.
+            yuv_matrix: ``bt601`` or ``bt709``: the colours that ``nv12`` and ``yuyv`` mean. The bytes do not
+                tell; the camera's documentation does. No meaning for other frames.
+            yuv_range: ``limited`` (Y in 16..235) or ``full`` (0..255), likewise.
 
         Raises:
             FrameError: ``frame`` is not such an array; nothing is converted or guessed.
+            OptionError: an unknown name, or ``bgr`` beside ``pixel_format``.
             ThreadError: another thread is inside this Runtime.
             EngineError: the engine failed; the Runtime stays usable.
             ClosedError: after ``close()``.
@@ -112,14 +126,15 @@ class Runtime:
         core = self._core
         if core is None:
             raise ClosedError("this Runtime is closed; open another one")
-        array, pixel_format = checked_frame(frame, bgr=bgr)
+        layout = FrameLayout(bgr, pixel_format, yuv_matrix, yuv_range)
+        array, core_format = checked_frame(frame, bgr=bgr, pixel_format=pixel_format)
         with core_errors():
-            report = core.assess(array, pixel_format)
+            report = core.assess(array, core_format, yuv_matrix=yuv_matrix, yuv_range=yuv_range)
         info = self.info
         return make_report(
             report,
             array,
-            bgr=bgr,
+            layout=layout,
             model={"id": info.model_id, "sha256": info.model_sha256},
             engine=info.engine,
             operating_point=info.operating_point,

@@ -44,6 +44,10 @@ inline std::string replaced(std::string text, const std::string& from, const std
   return text.replace(at, from.size(), to);
 }
 
+inline bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
 // "code: message" of the efiqa::Error that `action` throws, or what happened instead.
 inline std::string error_of(const std::function<void()>& action) {
   try {

@@ -15,6 +15,13 @@ const std::uint8_t kByte = 0;
 
 FrameView good() { return {&kByte, 100, 80, 300, PixelFormat::kRgb8}; }
 
+FrameView good_nv12() {
+  FrameView frame{&kByte, 100, 80, 100, PixelFormat::kNv12};
+  frame.uv_data = &kByte;
+  frame.uv_stride_bytes = 100;
+  return frame;
+}
+
 }  // namespace
 
 TEST(frame_of_each_format_with_a_tight_stride_is_accepted) {
@@ -46,8 +53,43 @@ TEST(frame_faults_name_the_field_its_value_and_the_rule) {
   CHECK_THROWS_WITH(validate_frame(frame), "frame.row_stride_bytes is -300, expected at least 300");
   frame = good();
   frame.format = static_cast<PixelFormat>(7);
+  CHECK_THROWS_WITH(
+      validate_frame(frame),
+      "frame.format is 7, expected 0 (RGB8), 1 (BGR8), 2 (GRAY8), 3 (RGBA8), 4 (NV12) or "
+      "5 (YUYV)");
+}
+
+TEST(frame_in_yuv_with_tight_strides_is_accepted) {
+  validate_frame(good_nv12());
+  validate_frame({&kByte, 64, 65, 128, PixelFormat::kYuyv});
+}
+
+TEST(frame_faults_of_yuv_name_the_field_its_value_and_the_rule) {
+  FrameView frame = good_nv12();
+  frame.width_px = 99;
   CHECK_THROWS_WITH(validate_frame(frame),
-                    "frame.format is 7, expected 0 (RGB8), 1 (BGR8), 2 (GRAY8) or 3 (RGBA8)");
+                    "frame.width_px is 99, expected an even number: NV12 has one sample of colour "
+                    "for two pixels");
+  frame = good_nv12();
+  frame.height_px = 79;
+  CHECK_THROWS_WITH(validate_frame(frame), "frame.height_px is 79, expected an even number");
+  frame = good_nv12();
+  frame.uv_data = nullptr;
+  CHECK_THROWS_WITH(validate_frame(frame), "frame.uv_data is null");
+  frame = good_nv12();
+  frame.uv_stride_bytes = 99;
+  CHECK_THROWS_WITH(validate_frame(frame),
+                    "frame.uv_stride_bytes is 99, expected at least 100 for 50 pairs of U and V");
+  frame = good_nv12();
+  frame.matrix = static_cast<efiqa::YuvMatrix>(2);
+  CHECK_THROWS_WITH(validate_frame(frame), "frame.matrix is 2, expected 0 (BT.601) or 1 (BT.709)");
+  frame = good_nv12();
+  frame.range = static_cast<efiqa::YuvRange>(-1);
+  CHECK_THROWS_WITH(validate_frame(frame), "frame.range is -1, expected 0 (limited) or 1 (full)");
+  CHECK_THROWS_WITH(validate_frame({&kByte, 65, 64, 130, PixelFormat::kYuyv}),
+                    "frame.width_px is 65, expected an even number: YUYV");
+  CHECK_THROWS_WITH(validate_frame({&kByte, 64, 64, 127, PixelFormat::kYuyv}),
+                    "frame.row_stride_bytes is 127, expected at least 128 for 64 YUYV pixels");
 }
 
 TEST(frame_error_carries_its_code) {

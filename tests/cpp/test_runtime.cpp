@@ -19,6 +19,7 @@
 using efiqa::Runtime;
 using efiqa::RuntimeOptions;
 using efiqa::Verdict;
+using efiqa_test::contains;
 using efiqa_test::DiscFrame;
 using efiqa_test::error_of;
 using efiqa_test::FakeEngine;
@@ -81,10 +82,6 @@ std::string open_error(const std::string& model_path, bool allow_untrained = tru
   options.threads = threads;
   options.operating_point = operating_point;
   return error_of([&] { Runtime runtime(options); });
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 }  // namespace

@@ -222,7 +222,7 @@ def test_argument_outside_its_list_is_refused_with_the_list() -> None:
         return str(caught.value)
 
     assert refusal(_core.find_field_of_view, EYE, "yuv") == (
-        'pixel_format is "yuv", expected one of: rgb, bgr, gray, rgba'
+        'pixel_format is "yuv", expected one of: rgb, bgr, gray, rgba, nv12, yuyv'
     )
     assert "expected one of: turbo, inferno" in refusal(
         _core.render_overlay, EYE, "rgb", report, colormap="jet"

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from efiqa import FrameError
+from efiqa import FrameError, OptionError
 from efiqa.frame import checked_frame
 
 
@@ -98,3 +98,38 @@ def test_checked_frame_any_small_array_is_taken_or_named(shape, data):
     else:
         with pytest.raises(FrameError, match=r"^frame"):
             checked_frame(frame, bgr=bgr)
+
+
+@pytest.mark.parametrize(("pixel_format", "shape"), [("nv12", (105, 80)), ("yuyv", (70, 80, 2))])
+def test_checked_frame_yuv_view_is_taken_without_copy(pixel_format, shape):
+    whole = np.zeros((shape[0], 100, *shape[2:]), np.uint8)
+    array, name = checked_frame(whole[:, :80], bgr=False, pixel_format=pixel_format)
+    assert name == pixel_format
+    assert np.shares_memory(array, whole)
+
+
+@pytest.mark.parametrize(
+    ("pixel_format", "frame", "message"),
+    [
+        ("nv12", None, r"frame is a NoneType, expected a numpy.ndarray of uint8 \(H \* 3 / 2, W\)"),
+        ("nv12", np.zeros((106, 80), np.uint8), r"shape is \(106, 80\), expected uint8 \(H \* 3 / 2, W\)"),
+        ("nv12", np.zeros((105, 81), np.uint8), "H and W even"),
+        ("nv12", np.zeros((105, 80, 1), np.uint8), r"shape is \(105, 80, 1\)"),
+        ("nv12", np.zeros((0, 80), np.uint8), r"shape is \(0, 80\)"),
+        ("yuyv", np.zeros((70, 80, 3), np.uint8), r"expected uint8 \(H, W, 2\)"),
+        ("yuyv", np.zeros((70, 81, 2), np.uint8), "W even"),
+        ("yuyv", np.zeros((70, 80, 2), np.float32), "dtype is float32"),
+        ("yuyv", np.zeros((70, 160, 2), np.uint8)[:, ::2], "4 bytes apart, expected 2"),
+    ],
+)
+def test_checked_frame_bad_yuv_array_names_value_and_rule(pixel_format, frame, message):
+    with pytest.raises(FrameError, match=message):
+        checked_frame(frame, bgr=False, pixel_format=pixel_format)
+
+
+def test_checked_frame_unknown_format_or_bgr_beside_it_is_refused():
+    frame = np.zeros((70, 80, 2), np.uint8)
+    with pytest.raises(OptionError, match="pixel_format is 'i420', expected 'nv12' or 'yuyv'"):
+        checked_frame(frame, bgr=False, pixel_format="i420")
+    with pytest.raises(OptionError, match="bgr is True and pixel_format is 'yuyv'"):
+        checked_frame(frame, bgr=True, pixel_format="yuyv")

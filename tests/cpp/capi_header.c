@@ -1,0 +1,45 @@
+/* Proves that the header is C99: compiled with -std=c99 -pedantic and linked into test_capi. */
+#include "efiqa/efiqa.h"
+
+int efiqa_test_from_c(void);
+
+/* 0, or the number of the step that went wrong. Uses each function as a C program would. */
+int efiqa_test_from_c(void) {
+  char message[128];
+  efiqa_options options;
+  efiqa_runtime *runtime = NULL;
+  efiqa_frame frame;
+  efiqa_report report;
+  efiqa_region region;
+  efiqa_info info;
+  efiqa_overlay overlay;
+  uint8_t pixel[3] = {0, 0, 0};
+
+  EFIQA_INIT(options);
+  EFIQA_INIT(frame);
+  EFIQA_INIT(report);
+  EFIQA_INIT(region);
+  EFIQA_INIT(info);
+  EFIQA_INIT(overlay);
+  options.model_path = "/nowhere/model.onnx";
+  if (efiqa_abi_version() != EFIQA_ABI_VERSION) return 1;
+  if (efiqa_library_version()[0] == '\0') return 2;
+  if (strcmp(efiqa_status_name(EFIQA_STATUS_DEADLINE), "deadline") != 0) return 3;
+  if (strcmp(efiqa_verdict_name(EFIQA_VERDICT_GOOD), "good") != 0) return 4;
+  if (strcmp(efiqa_reason_name(EFIQA_REASON_NO_FIELD_OF_VIEW), "no_field_of_view") != 0) return 5;
+  if (strcmp(efiqa_shape_name(EFIQA_SHAPE_CIRCLE), "circle") != 0) return 6;
+  if (efiqa_runtime_open(&options, &runtime, message, sizeof message) !=
+      EFIQA_STATUS_FILE_UNREADABLE)
+    return 7;
+  if (runtime != NULL) return 8;
+  if (efiqa_runtime_assess(runtime, &frame, &report, message, sizeof message) == EFIQA_STATUS_OK)
+    return 9;
+  if (report.verdict != EFIQA_VERDICT_UNKNOWN || report.score == report.score) return 10;
+  if (efiqa_region_read(runtime, 0, &region) == EFIQA_STATUS_OK) return 11;
+  if (efiqa_runtime_describe(runtime, &info) == EFIQA_STATUS_OK) return 12;
+  if (efiqa_overlay_render(runtime, &frame, &overlay, pixel, sizeof pixel, 3, message,
+                           sizeof message) == EFIQA_STATUS_OK)
+    return 13;
+  if (efiqa_runtime_close(&runtime) != EFIQA_STATUS_OK) return 14;
+  return 0;
+}

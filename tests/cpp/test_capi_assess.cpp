@@ -1,0 +1,397 @@
+// The C door: frames, reports, regions, overlays, deadline, threads, allocations.
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstring>
+#include <limits>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "allocations.h"
+#include "capi_fixtures.h"
+#include "check.h"
+
+using efiqa_test::c_frame;
+using efiqa_test::CBench;
+using efiqa_test::contains;
+using efiqa_test::DiscFrame;
+using efiqa_test::says_unknown;
+
+TEST(capi_assess_fills_the_report) {
+  CBench bench;
+  for (int i = 0; i < 16; ++i) bench.engine->logits[i] = 3;  // the upper two rows are bad
+  const DiscFrame disc(640, 480);
+  CHECK_EQ(bench.answer(c_frame(disc)), std::string("ok: "));
+  const efiqa_report& report = bench.report;
+  CHECK_EQ(report.status, int{EFIQA_STATUS_OK});
+  CHECK_EQ(report.fov_shape, int{EFIQA_SHAPE_CIRCLE});
+  CHECK_NEAR(report.fov_center_x_px, 320, 2);
+  CHECK_NEAR(report.fov_center_y_px, 240, 2);
+  CHECK_NEAR(report.fov_radius_px, 216, 3);
+  CHECK(report.fov_right_px > report.fov_left_px && report.fov_bottom_px > report.fov_top_px);
+  CHECK(report.fov_visible_area_px > 0);
+  CHECK_NEAR(report.fov_cut_fraction, 0, 0.05);
+  CHECK_EQ(report.frame_width_px, 640);
+  CHECK_EQ(report.frame_height_px, 480);
+  CHECK_NEAR(report.crop_side_px, 432, 6);
+  CHECK_EQ(report.grid_width, 8);
+  CHECK_EQ(report.grid_height, 8);
+  CHECK_EQ(report.region_count, 1);
+  CHECK(report.score > 0 && report.score < 1);
+  CHECK(report.total_ms >= report.fov_ms && report.fov_ms > 0);
+  CHECK_NEAR(report.map[8 + 3], 1 / (1 + std::exp(-3.0)), 1e-6);
+  CHECK_NEAR(report.weights[3 * 8 + 3], 1, 1e-6);
+  CHECK_EQ(std::string(report.model_id), std::string("tiny-v1"));
+  CHECK_EQ(std::string(report.contract_sha256), efiqa_test::tiny_contract().sha256);
+}
+
+TEST(capi_assess_answers_every_verdict_with_its_reason) {
+  CBench bench;
+  const DiscFrame disc(640, 480), black(640, 480, false);
+  const auto verdict_at = [&](float logit) {
+    for (float& value : bench.engine->logits) value = logit;
+    bench.assess(c_frame(disc));
+    return bench.report.verdict;
+  };
+  CHECK_EQ(verdict_at(-4), int{EFIQA_VERDICT_GOOD});
+  CHECK_EQ(bench.report.reason, int{EFIQA_REASON_NONE});
+  CHECK_EQ(verdict_at(-1), int{EFIQA_VERDICT_USABLE});
+  CHECK_EQ(verdict_at(2), int{EFIQA_VERDICT_REJECT});
+  CHECK_EQ(bench.report.reason, int{EFIQA_REASON_LOW_ANATOMY_VISIBLE});
+  CHECK_EQ(bench.answer(c_frame(black)), std::string("ok: "));
+  CHECK_EQ(bench.report.verdict, int{EFIQA_VERDICT_UNKNOWN});
+  CHECK_EQ(bench.report.reason, int{EFIQA_REASON_NO_FIELD_OF_VIEW});
+  CHECK(std::isnan(bench.report.score));
+}
+
+TEST(capi_assess_refuses_each_bad_frame_by_name_and_stays_usable) {
+  CBench bench;
+  const DiscFrame disc(640, 480);
+  const efiqa_frame good = c_frame(disc);
+  const auto refusal = [&](const auto& change) {
+    efiqa_frame frame = good;
+    change(frame);
+    CHECK_EQ(bench.assess(good), int{EFIQA_STATUS_OK});
+    const std::string answer = bench.answer(frame);
+    CHECK(says_unknown(bench.report));
+    return answer;
+  };
+  CHECK(contains(refusal([](efiqa_frame& f) { f.data = nullptr; }),
+                 "invalid_frame: frame.data is null"));
+  CHECK(contains(refusal([](efiqa_frame& f) { f.format = 17; }),
+                 "invalid_frame: frame.format is 17, expected "));
+  CHECK(contains(refusal([](efiqa_frame& f) { f.width_px = 0; }),
+                 "invalid_frame: frame.width_px is 0, expected 64 to 8192"));
+  CHECK(contains(refusal([](efiqa_frame& f) { f.height_px = -480; }),
+                 "invalid_frame: frame.height_px is -480, expected 64 to 8192"));
+  CHECK(contains(refusal([](efiqa_frame& f) { f.width_px = 0x7FFFFFFF; }),
+                 "invalid_frame: frame.width_px is 2147483647"));
+  CHECK(contains(refusal([](efiqa_frame& f) { f.row_stride_bytes = 1919; }),
+                 "invalid_frame: frame.row_stride_bytes is 1919, expected at least 1920"));
+  CHECK(contains(refusal([](efiqa_frame& f) { f.row_stride_bytes = -1920; }),
+                 "invalid_frame: frame.row_stride_bytes is -1920"));
+  CHECK_EQ(refusal([](efiqa_frame& f) { --f.data_size_bytes; }),
+           std::string("invalid_frame: frame.data_size_bytes is 921599, too small for 480 rows of "
+                       "1920 bytes, 1920 apart"));
+  CHECK(contains(refusal([](efiqa_frame& f) { f.data_size_bytes = 0; }),
+                 "invalid_frame: frame.data_size_bytes is 0, too small"));
+  CHECK(contains(refusal([](efiqa_frame& f) {
+                   f.row_stride_bytes = std::numeric_limits<std::ptrdiff_t>::max();
+                 }),
+                 "invalid_frame: frame.data_size_bytes is 921600, too small"));
+  CHECK(contains(refusal([](efiqa_frame& f) { f.memory = EFIQA_MEMORY_DEVICE; }),
+                 "frame.memory is 1"));
+  CHECK(contains(refusal([](efiqa_frame& f) { f.memory = 9; }), "frame.memory is 9"));
+  CHECK(contains(refusal([](efiqa_frame& f) { f.reserved = 3; }),
+                 "invalid_frame: frame.reserved is 3, expected 0"));
+  CHECK(contains(refusal([](efiqa_frame& f) { f.struct_size = 8; }),
+                 "invalid_argument: frame.struct_size is 8, expected at least "));
+  CHECK_EQ(bench.assess(good), int{EFIQA_STATUS_OK});
+}
+
+TEST(capi_assess_takes_padded_rows_and_a_short_last_one) {
+  CBench bench;
+  const DiscFrame disc(640, 480);
+  std::vector<std::uint8_t> padded(2000 * 479 + 1920);
+  for (int y = 0; y < 480; ++y) std::memcpy(&padded[2000u * y], disc.view.data + 1920 * y, 1920);
+  efiqa_frame frame = c_frame(disc);
+  CHECK_EQ(bench.assess(frame), int{EFIQA_STATUS_OK});
+  const float center_x_px = bench.report.fov_center_x_px;
+  frame.data = padded.data();
+  frame.row_stride_bytes = 2000;
+  frame.data_size_bytes = padded.size();
+  CHECK_EQ(bench.answer(frame), std::string("ok: "));
+  CHECK(bench.report.fov_center_x_px == center_x_px);
+}
+
+TEST(capi_assess_refuses_null_arguments) {
+  CBench bench;
+  const DiscFrame disc(640, 480);
+  const efiqa_frame frame = c_frame(disc);
+  CHECK_EQ(efiqa_runtime_assess(bench.runtime, nullptr, &bench.report, nullptr, 0),
+           int{EFIQA_STATUS_INVALID_ARGUMENT});
+  CHECK(says_unknown(bench.report));
+  bench.assess(frame);
+  CHECK_EQ(efiqa_runtime_assess(nullptr, &frame, &bench.report, nullptr, 0),
+           int{EFIQA_STATUS_INVALID_ARGUMENT});
+  CHECK(says_unknown(bench.report));
+  CHECK(bench.report.model_id == nullptr);
+  CHECK_EQ(efiqa_runtime_assess(bench.runtime, &frame, nullptr, nullptr, 0),
+           int{EFIQA_STATUS_INVALID_ARGUMENT});
+  CHECK_EQ(efiqa_runtime_assess(bench.runtime, &frame, &bench.report, nullptr, 0),
+           int{EFIQA_STATUS_OK});
+}
+
+TEST(capi_assess_writes_only_the_first_struct_size_bytes) {
+  CBench bench;
+  const DiscFrame disc(640, 480);
+  const efiqa_frame frame = c_frame(disc);
+  unsigned char bytes[sizeof(efiqa_report) + 64];
+  efiqa_report* report = reinterpret_cast<efiqa_report*>(bytes);
+  // Too small: refused, and what there is of the report says unknown.
+  for (const std::uint32_t size : {0u, 3u, 4u, 12u, 20u, 100u}) {
+    std::memset(bytes, 0xAB, sizeof(bytes));
+    std::memcpy(bytes, &size, sizeof(size));
+    CHECK_EQ(efiqa_runtime_assess(bench.runtime, &frame, report, nullptr, 0),
+             int{EFIQA_STATUS_INVALID_ARGUMENT});
+    CHECK_EQ(report->struct_size, size);
+    if (size >= 20) CHECK(report->verdict == EFIQA_VERDICT_UNKNOWN && std::isnan(report->score));
+    for (std::size_t i = std::max<std::size_t>(size, 4); i < sizeof(bytes); ++i) {
+      if (bytes[i] != 0xAB) efiqa_test::fail(__FILE__, __LINE__, "touched " + std::to_string(i));
+    }
+  }
+  // Of a later header: filled as far as this library knows it.
+  const std::uint32_t longer = sizeof(bytes);
+  std::memset(bytes, 0xAB, sizeof(bytes));
+  std::memcpy(bytes, &longer, sizeof(longer));
+  CHECK_EQ(efiqa_runtime_assess(bench.runtime, &frame, report, nullptr, 0), int{EFIQA_STATUS_OK});
+  CHECK_EQ(report->verdict, int{EFIQA_VERDICT_GOOD});
+  for (std::size_t i = sizeof(efiqa_report); i < sizeof(bytes); ++i) CHECK(bytes[i] == 0xAB);
+}
+
+TEST(capi_assess_engine_failures_are_named_and_the_next_frame_is_good) {
+  CBench bench;
+  const DiscFrame disc(640, 480);
+  const efiqa_frame frame = c_frame(disc);
+  bench.engine->on_run = [] {
+    throw efiqa::Error(efiqa::StatusCode::kEngineFailure, "the plug was pulled");
+  };
+  CHECK_EQ(bench.answer(frame), std::string("engine_failure: the plug was pulled"));
+  CHECK(says_unknown(bench.report));
+  bench.engine->on_run = [] { throw std::runtime_error("a vendor's own"); };
+  CHECK_EQ(bench.answer(frame), std::string("internal: a vendor's own"));
+  CHECK(says_unknown(bench.report));
+  bench.engine->on_run = [] { throw 42; };
+  CHECK_EQ(bench.answer(frame), std::string("internal: an exception of an unknown type"));
+  CHECK(says_unknown(bench.report));
+  bench.engine->on_run = nullptr;
+  for (const float bad :
+       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    bench.engine->logits[20] = bad;
+    CHECK(contains(bench.answer(frame), "engine_failure: the engine answered "));
+    CHECK(says_unknown(bench.report));
+  }
+  bench.engine->logits[20] = -4;
+  CHECK_EQ(bench.answer(frame), std::string("ok: "));
+  CHECK_EQ(bench.report.verdict, int{EFIQA_VERDICT_GOOD});
+}
+
+TEST(capi_deadline_missed_is_unknown_and_the_runtime_stays_usable) {
+  static constexpr int kDeadlineMs = 200;
+  CBench bench(1, kDeadlineMs);
+  const DiscFrame disc(320, 240);
+  const efiqa_frame frame = c_frame(disc);
+  bench.engine->on_run = [] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(kDeadlineMs));
+  };
+  CHECK_EQ(bench.answer(frame),
+           std::string("deadline: the frame took longer than deadline_ms 200 and was given up "
+                       "after the network; allow more time, or use more threads"));
+  CHECK(says_unknown(bench.report));
+  efiqa_region region;
+  EFIQA_INIT(region);
+  CHECK_EQ(efiqa_region_read(bench.runtime, 0, &region), int{EFIQA_STATUS_INVALID_ARGUMENT});
+}
+
+TEST(capi_deadline_that_is_kept_changes_nothing) {
+  CBench bench(1, 60000);
+  const DiscFrame disc(320, 240);
+  CHECK_EQ(bench.answer(c_frame(disc)), std::string("ok: "));
+  CHECK_EQ(bench.report.verdict, int{EFIQA_VERDICT_GOOD});
+}
+
+TEST(capi_region_read_gives_each_region_and_refuses_other_indices) {
+  CBench bench;
+  const DiscFrame disc(640, 480);
+  bench.engine->logits[3 * 8 + 2] = bench.engine->logits[3 * 8 + 3] = 3;
+  bench.engine->logits[5 * 8 + 5] = 4;
+  bench.assess(c_frame(disc));
+  CHECK_EQ(bench.report.region_count, 2);
+  efiqa_region region;
+  EFIQA_INIT(region);
+  CHECK_EQ(efiqa_region_read(bench.runtime, 0, &region), int{EFIQA_STATUS_OK});
+  CHECK_NEAR(region.mean_probability, 1 / (1 + std::exp(-3.0)), 1e-6);
+  CHECK(region.width_px > 1.5f * region.height_px);
+  CHECK(region.clock_hour > 9 && region.clock_hour < 11);  // left of the centre, a little above
+  CHECK(region.x_px > 0 && region.y_px > 0 && region.center_distance > 0);
+  const float first_share = region.area_share;
+  CHECK_EQ(efiqa_region_read(bench.runtime, 1, &region), int{EFIQA_STATUS_OK});
+  CHECK(region.area_share < first_share);
+  for (const int index : {-1, 2, 1 << 30}) {
+    CHECK_EQ(efiqa_region_read(bench.runtime, index, &region), int{EFIQA_STATUS_INVALID_ARGUMENT});
+  }
+  CHECK_EQ(efiqa_region_read(bench.runtime, 0, nullptr), int{EFIQA_STATUS_INVALID_ARGUMENT});
+  CHECK_EQ(efiqa_region_read(nullptr, 0, &region), int{EFIQA_STATUS_INVALID_ARGUMENT});
+  region.struct_size = 4;
+  CHECK_EQ(efiqa_region_read(bench.runtime, 0, &region), int{EFIQA_STATUS_INVALID_ARGUMENT});
+}
+
+TEST(capi_overlay_draws_into_the_callers_buffer_and_checks_it) {
+  CBench bench;
+  for (float& value : bench.engine->logits) value = 6;
+  const DiscFrame disc(640, 480);
+  const efiqa_frame frame = c_frame(disc);
+  constexpr std::size_t kBytes = 3u * 640 * 480;
+  std::vector<std::uint8_t> out(kBytes + 1, 0xAB);
+  char message[256];
+  const auto render = [&](const efiqa_overlay* overlay, std::uint8_t* target, std::size_t size,
+                          std::ptrdiff_t stride) {
+    const std::int32_t status = efiqa_overlay_render(bench.runtime, &frame, overlay, target, size,
+                                                     stride, message, sizeof(message));
+    return efiqa_test::answer_of(status, message);
+  };
+  CHECK(contains(render(nullptr, out.data(), kBytes, 1920), "there is no report to draw"));
+  bench.assess(frame);
+  CHECK_EQ(render(nullptr, out.data(), kBytes, 1920), std::string("ok: "));
+  CHECK(out[kBytes] == 0xAB);
+  const std::size_t center = 3u * (240 * 640 + 320);
+  CHECK(std::memcmp(&out[center], frame.data + center, 3) != 0);
+  CHECK(std::memcmp(&out[0], frame.data, 3) == 0);  // outside the field of view
+
+  efiqa_overlay overlay;
+  EFIQA_INIT(overlay);
+  std::vector<std::uint8_t> defaults(kBytes);
+  CHECK_EQ(render(&overlay, defaults.data(), kBytes, 1920), std::string("ok: "));
+  CHECK(std::memcmp(defaults.data(), out.data(), kBytes) == 0);
+  overlay.colormap = EFIQA_COLORMAP_RED;
+  overlay.max_alpha = 1;
+  CHECK_EQ(render(&overlay, out.data(), kBytes, 1920), std::string("ok: "));
+  CHECK(out[center] > 250 && out[center + 1] < 5);
+
+  CHECK(contains(render(nullptr, nullptr, kBytes, 1920), "invalid_argument: out is null"));
+  CHECK(contains(render(nullptr, out.data(), kBytes - 1, 1920),
+                 "invalid_argument: out_size_bytes is 921599, too small for 480 rows of 1920"));
+  CHECK(contains(render(nullptr, out.data(), kBytes, 1919),
+                 "invalid_argument: out_stride_bytes is 1919, expected at least 1920"));
+  CHECK(contains(render(nullptr, out.data(), kBytes, -1920), "out_stride_bytes is -1920"));
+  overlay.max_alpha = 2;
+  CHECK(contains(render(&overlay, out.data(), kBytes, 1920), "invalid_argument: max_alpha is 2"));
+  overlay.max_alpha = 0.5f;
+  overlay.colormap = 99;
+  CHECK(contains(render(&overlay, out.data(), kBytes, 1920), "colormap is 99, expected one of: "));
+  overlay.struct_size = 0;
+  CHECK(contains(render(&overlay, out.data(), kBytes, 1920), "overlay.struct_size is 0"));
+  const DiscFrame other(320, 240);
+  const efiqa_frame other_frame = c_frame(other);
+  CHECK_EQ(efiqa_overlay_render(bench.runtime, &other_frame, nullptr, out.data(), kBytes, 1920,
+                                message, sizeof(message)),
+           int{EFIQA_STATUS_INVALID_ARGUMENT});
+  CHECK(contains(message, "the report is of a frame of 640 x 480 pixels"));
+  CHECK_EQ(efiqa_overlay_render(nullptr, &frame, nullptr, out.data(), kBytes, 1920, nullptr, 0),
+           int{EFIQA_STATUS_INVALID_ARGUMENT});
+}
+
+TEST(capi_second_thread_is_turned_away_everywhere_and_close_keeps_the_runtime) {
+  CBench bench;
+  const DiscFrame disc(320, 240);
+  const efiqa_frame frame = c_frame(disc);
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool inside = false, leave = false;
+  bench.engine->on_run = [&] {
+    std::unique_lock<std::mutex> lock(mutex);
+    inside = true;
+    changed.notify_all();
+    changed.wait(lock, [&] { return leave; });
+  };
+  std::thread first([&] { bench.assess(frame); });
+  {
+    std::unique_lock<std::mutex> lock(mutex);
+    changed.wait(lock, [&] { return inside; });
+  }
+  efiqa_report report;
+  EFIQA_INIT(report);
+  efiqa_region region;
+  EFIQA_INIT(region);
+  std::vector<std::uint8_t> out(3u * 320 * 240);
+  const int refused = EFIQA_STATUS_WRONG_THREAD;
+  CHECK_EQ(efiqa_runtime_assess(bench.runtime, &frame, &report, nullptr, 0), refused);
+  CHECK(says_unknown(report));
+  CHECK_EQ(efiqa_region_read(bench.runtime, 0, &region), refused);
+  CHECK_EQ(
+      efiqa_overlay_render(bench.runtime, &frame, nullptr, out.data(), out.size(), 960, nullptr, 0),
+      refused);
+  CHECK_EQ(efiqa_runtime_close(&bench.runtime), refused);
+  CHECK(bench.runtime != nullptr);
+  {
+    const std::lock_guard<std::mutex> lock(mutex);
+    leave = true;
+    changed.notify_all();
+  }
+  first.join();
+  CHECK_EQ(bench.report.verdict, int{EFIQA_VERDICT_GOOD});
+}
+
+TEST(capi_eight_threads_with_a_runtime_each_and_one_contract_answer_alike) {
+  const DiscFrame disc(320, 240);
+  const efiqa_frame frame = c_frame(disc);
+  const efiqa::Contract shared = efiqa_test::tiny_contract();
+  std::atomic<int> good{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 8; ++i) {
+    threads.emplace_back([&] {
+      efiqa::RuntimeOptions options;
+      options.threads = 2;
+      efiqa_runtime* runtime =
+          new efiqa_runtime(std::make_unique<efiqa::Runtime>(
+                                shared, std::make_unique<efiqa_test::FakeEngine>(shared), options),
+                            0);
+      efiqa_report report;
+      EFIQA_INIT(report);
+      for (int round = 0; round < 5; ++round) {
+        efiqa_runtime_assess(runtime, &frame, &report, nullptr, 0);
+        good += report.verdict == EFIQA_VERDICT_GOOD;
+      }
+      efiqa_runtime_close(&runtime);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK_EQ(good.load(), 40);
+}
+
+TEST(capi_frames_allocate_nothing_after_the_first_of_their_size) {
+  for (const int threads : {1, 2}) {
+    CBench bench(threads, 60000);
+    for (int i = 0; i < 64; i += 2) bench.engine->logits[i] = 3;  // regions, too
+    const DiscFrame large(1280, 960), small(640, 480), black(640, 480, false);
+    std::vector<std::uint8_t> out(3u * 1280 * 960);
+    bench.assess(c_frame(large));
+    bench.assess(c_frame(small));
+    efiqa_region region;
+    EFIQA_INIT(region);
+    const efiqa_test::AllocationCount count;
+    for (const DiscFrame* disc : {&small, &large, &black, &large}) {
+      const efiqa_frame frame = c_frame(*disc);
+      bench.assess(frame);
+      for (int i = 0; i < bench.report.region_count; ++i) {
+        efiqa_region_read(bench.runtime, i, &region);
+      }
+      efiqa_overlay_render(bench.runtime, &frame, nullptr, out.data(), out.size(),
+                           3 * frame.width_px, nullptr, 0);
+    }
+    CHECK(bench.report.region_count > 0);
+    CHECK_EQ(count.since_start(), 0L);
+  }
+}
