@@ -2,9 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <sstream>
 #include <string>
 
-#include "runtime.h"
 #include "status.h"
 
 namespace efiqa {
@@ -23,6 +24,21 @@ std::int64_t elapsed_ms(std::int64_t earlier, std::int64_t later) {
 
 }  // namespace
 
+void validate_gate_params(const GateParams& params) {
+  for_each_gate_param(params, [](const char* name, auto value, double least, double greatest) {
+    const double given = static_cast<double>(value);
+    if (given >= least && given <= greatest) return;  // false for NaN
+    std::ostringstream message;
+    message << "gate." << name << " is " << value << ", expected " << least << " to " << greatest;
+    throw Error(StatusCode::kInvalidArgument, message.str());
+  });
+  if (params.min_field < params.max_field) return;
+  std::ostringstream message;
+  message << "gate.min_field is " << params.min_field << ", expected less than gate.max_field, "
+          << params.max_field;
+  throw Error(StatusCode::kInvalidArgument, message.str());
+}
+
 GateObservation gate_observation(const Report& report, const FrameMeasures& measures) {
   GateObservation observation;
   observation.assessed = true;
@@ -34,6 +50,15 @@ GateObservation gate_observation(const Report& report, const FrameMeasures& meas
   observation.measures = measures;
   return observation;
 }
+
+CaptureGate::Turn::Turn(CaptureGate& gate) : gate_(gate) {
+  if (gate.busy_.exchange(true, std::memory_order_acquire)) {
+    throw Error(StatusCode::kWrongThread,
+                "another thread is inside this gate; open one gate per thread");
+  }
+}
+
+CaptureGate::Turn::~Turn() { gate_.busy_.store(false, std::memory_order_release); }
 
 CaptureGate::CaptureGate(const GateParams& params) : params_(params) {
   validate_gate_params(params_);
@@ -207,22 +232,6 @@ const GateDecision& CaptureGate::update(const GateObservation& observation,
   last_grade_ = grade;
   decide(observation, grade, timestamp_ms);
   return decision_;
-}
-
-const GateDecision& update_gate(CaptureGate& gate, Runtime& runtime, const FrameView& frame,
-                                std::int64_t timestamp_ms, Report& report,
-                                FrameMeasures& measures) {
-  report.verdict = Verdict::kUnknown;
-  report.score = std::numeric_limits<float>::quiet_NaN();
-  measures = FrameMeasures();
-  gate.check_timestamp(timestamp_ms);
-  try {
-    runtime.assess_into(frame, report, &measures);
-  } catch (...) {
-    gate.update(GateObservation(), timestamp_ms);
-    throw;
-  }
-  return gate.update(gate_observation(report, measures), timestamp_ms);
 }
 
 }  // namespace efiqa

@@ -11,6 +11,7 @@
 // time runs backwards. Nothing else leads to `captured` than a run of min_stable_ms + burst_ms.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <limits>
 
@@ -19,8 +20,6 @@
 #include "report.h"
 
 namespace efiqa {
-
-class Runtime;
 
 enum class GateState : std::int32_t {
   kNoEye = 0,      // no field of view for longer than a blink
@@ -49,7 +48,7 @@ enum class Guidance : std::int32_t {
   kNotAssessed = 15,  // the frame was refused, or the engine failed
 };
 
-// Every limit, with its range in gate_params.cpp. Shares of the radius are of the field's own.
+// Every limit; the ranges are for_each_gate_param's. Shares of the radius are of the field's own.
 struct GateParams {
   float min_score = 0.7f;  // 0.01..1; a verdict below `usable` never counts, whatever the score
   // The run.
@@ -76,6 +75,30 @@ struct GateParams {
   float min_contrast = 0.025f;  // 0..1
   float max_lid = 0.40f;        // 0..1
 };
+
+// Calls visit(name, field, least, greatest) for each field, in the order above.
+template <typename Params, typename Visit>
+void for_each_gate_param(Params& p, Visit&& visit) {
+  visit("min_score", p.min_score, 0.01, 1.0);
+  visit("min_stable_ms", p.min_stable_ms, 100.0, 60000.0);
+  visit("burst_ms", p.burst_ms, 0.0, 60000.0);
+  visit("min_good_frames", p.min_good_frames, 3.0, 10000.0);
+  visit("max_gap_ms", p.max_gap_ms, 10.0, 10000.0);
+  visit("blink_ms", p.blink_ms, 0.0, 2000.0);
+  visit("max_blinks", p.max_blinks, 0.0, 100.0);
+  visit("hysteresis", p.hysteresis, 0.0, 0.5);
+  visit("guidance_ms", p.guidance_ms, 0.0, 5000.0);
+  visit("max_speed", p.max_speed, 0.01, 100.0);
+  visit("max_offset", p.max_offset, 0.01, 10.0);
+  visit("min_field", p.min_field, 0.0, 2.0);
+  visit("max_field", p.max_field, 0.1, 10.0);
+  visit("min_level", p.min_level, 0.0, 1.0);
+  visit("max_green", p.max_green, 0.0, 1.0);
+  visit("max_saturated", p.max_saturated, 0.0, 1.0);
+  visit("min_sharpness", p.min_sharpness, 0.0, 1.0);
+  visit("min_contrast", p.min_contrast, 0.0, 1.0);
+  visit("max_lid", p.max_lid, 0.0, 1.0);
+}
 
 // Throws Error(kInvalidArgument) that names the field, its value and its range.
 void validate_gate_params(const GateParams& params);
@@ -114,6 +137,19 @@ struct GateDecision {
 
 class CaptureGate {
  public:
+  // For as long as it lives, other threads are turned away from the gate (Error(kWrongThread)). The
+  // doors take one around everything they do with a gate.
+  class Turn {
+   public:
+    explicit Turn(CaptureGate& gate);
+    ~Turn();
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+
+   private:
+    CaptureGate& gate_;
+  };
+
   explicit CaptureGate(const GateParams& params);  // validates
 
   // timestamp_ms is of the frame's exposure, in the caller's clock, larger than at the call before.
@@ -154,6 +190,7 @@ class CaptureGate {
   Guidance advice(const GateObservation& observation, Grade grade, GateState state) const;
 
   GateParams params_;
+  std::atomic<bool> busy_{false};  // a thread is inside, see Turn
   GateDecision decision_;
   Run run_;
   Grade last_grade_ = Grade::kBad;
@@ -173,10 +210,22 @@ Guidance find_problem(const GateParams& params, const GateObservation& observati
 // Hour at which the eye lies, seen from the frame's middle; 0 when that is where it is.
 float offset_clock_hour(const GateObservation& observation);
 
-// Assesses a frame and updates the gate with what came out. Where assess throws, the gate is
+// Updates the gate with what assess(FrameMeasures*) returns, a Report. Where it throws, the gate is
 // updated as for a frame that could not be assessed, and the error is thrown on.
-const GateDecision& update_gate(CaptureGate& gate, Runtime& runtime, const FrameView& frame,
-                                std::int64_t timestamp_ms, Report& report, FrameMeasures& measures);
+template <typename Assess>
+const GateDecision& update_gate(CaptureGate& gate, std::int64_t timestamp_ms, Assess&& assess) {
+  gate.check_timestamp(timestamp_ms);
+  GateObservation observation;
+  try {
+    FrameMeasures measures;
+    const Report& report = assess(&measures);
+    observation = gate_observation(report, measures);
+  } catch (...) {
+    gate.update(observation, timestamp_ms);
+    throw;
+  }
+  return gate.update(observation, timestamp_ms);
+}
 
 const char* gate_state_name(GateState state) noexcept;  // "no_eye" "searching" ...
 const char* guidance_name(Guidance guidance) noexcept;  // "centre_eye" "too_dark" ...

@@ -248,8 +248,8 @@ Runtime::Runtime(Contract contract, std::unique_ptr<Engine> engine, const Runtim
 
 Runtime::~Runtime() = default;
 
-const Report& Runtime::assess(const FrameView& frame) {
-  impl_->assess(frame, impl_->report, nullptr);
+const Report& Runtime::assess(const FrameView& frame, FrameMeasures* measures) {
+  impl_->assess(frame, impl_->report, measures);
   return impl_->report;
 }
 

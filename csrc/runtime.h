@@ -44,9 +44,9 @@ class Runtime {
 
   // Valid until the next call. Throws Error; kWrongThread when another thread is inside, kDeadline
   // when the frame took too long. After an error the next frame is assessed as ever.
-  const Report& assess(const FrameView& frame);
+  // Where `measures` is not null it is filled, too; it says nothing after an error.
+  const Report& assess(const FrameView& frame, FrameMeasures* measures = nullptr);
   // The same, into the caller's report, so that no other thread's call can replace it meanwhile.
-  // Where `measures` is not null it is filled, too; all NaN without a field of view or on an error.
   void assess_into(const FrameView& frame, Report& report, FrameMeasures* measures = nullptr);
 
   const Contract& contract() const noexcept;
