@@ -38,12 +38,13 @@ FovShape shape_of(const std::string& name) {
 using Answer = std::tuple<Report, FrameMeasures, GateDecision>;
 
 Answer assess(CaptureGate& gate, Runtime& runtime, const py::object& frame,
-              const std::string& pixel_format, std::int64_t timestamp_ms) {
+              const std::string& pixel_format, std::int64_t timestamp_ms,
+              const std::string& yuv_matrix, const std::string& yuv_range) {
   Answer answer;
   const CaptureGate::Turn turn(gate);
   std::get<2>(answer) =
       update_gate(gate, timestamp_ms, [&](FrameMeasures* measures) -> const Report& {
-        const FrameView view = frame_view(frame, pixel_format);
+        const FrameView view = frame_view(frame, pixel_format, yuv_matrix, yuv_range);
         const py::gil_scoped_release release;
         runtime.assess_into(view, std::get<0>(answer), measures);
         std::get<1>(answer) = *measures;
@@ -126,7 +127,8 @@ void register_gate(py::module_& module) {
            }),
            py::arg("params"))
       .def("assess", &assess, py::arg("runtime"), py::arg("frame"), py::arg("pixel_format"),
-           py::arg("timestamp_ms"))
+           py::arg("timestamp_ms"), py::kw_only(), py::arg("yuv_matrix") = "bt601",
+           py::arg("yuv_range") = "limited")
       .def("observe", &observe, py::arg("timestamp_ms"), py::kw_only(), py::arg("verdict"),
            py::arg("score"), py::arg("shape"), py::arg("center_x_px"), py::arg("center_y_px"),
            py::arg("radius_px"), py::arg("frame_width_px"), py::arg("frame_height_px"),

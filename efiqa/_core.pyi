@@ -123,7 +123,14 @@ class CaptureGate:
 
     def __init__(self, params: dict[str, float]) -> None: ...
     def assess(
-        self, runtime: Runtime, frame: NDArray[np.uint8], pixel_format: str, timestamp_ms: int
+        self,
+        runtime: Runtime,
+        frame: NDArray[np.uint8],
+        pixel_format: str,
+        timestamp_ms: int,
+        *,
+        yuv_matrix: str = "bt601",
+        yuv_range: str = "limited",
     ) -> tuple[Report, FrameMeasures, GateDecision]: ...
     def observe(
         self,
