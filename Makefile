@@ -6,13 +6,14 @@ TRAIN_VENV ?= .venv-train
 BUILD ?= build/cpp
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml CMakeLists.txt $(wildcard csrc/*.cpp csrc/*.h)
-CXX_FILES := $(wildcard csrc/*.cpp csrc/*.h tests/cpp/*.cpp tests/cpp/*.h)
+CXX_FILES := $(wildcard csrc/*.cpp csrc/*.h csrc/include/efiqa/*.h tests/cpp/*.cpp tests/cpp/*.h tests/cpp/*.c \
+  tests/fuzz/*.cpp tests/fuzz/*.h examples/*.c)
 PIP_FLAGS ?= -q
 export PYTHONDONTWRITEBYTECODE = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-cpp test-python test-train lint types format bench bench-quality readme clean
+.PHONY: help demo test test-cpp test-capi test-python test-train fuzz sanitize lint types format bench bench-quality readme clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -20,7 +21,7 @@ help:  ## list the targets
 demo: $(VENV)/.demo  ## assess a real photograph and three degradations of it; writes demo/efiqa-demo.png
 	$(BIN)/efiqa demo --out demo
 
-test: lint types test-cpp test-python  ## everything: ruff, clang-format, mypy, ctest, pytest
+test: lint types test-cpp test-capi test-python  ## everything: ruff, clang-format, mypy, ctest, pytest
 	@echo "make test: all passed"
 
 lint: $(VENV)/.dev  ## ruff and clang-format, without changing anything
@@ -37,8 +38,11 @@ test-cpp: $(VENV)/.dev  ## configure, build and run the C++ tests
 	$(BIN)/cmake --build $(BUILD)
 	$(BIN)/ctest --test-dir $(BUILD) --output-on-failure
 
+test-capi: test-cpp  ## libefiqa as firmware sees it: exports, ABI, installation, consumers, camera hook
+	PATH=$(abspath $(BIN)):$$PATH EFIQA_CPP_BUILD=$(BUILD) $(BIN)/python -m pytest -ra tests/capi
+
 test-python: $(VENV)/.dev  ## run the Python tests; the last lines say what was skipped and why
-	$(BIN)/python -m pytest -ra -m "not train" --ignore=tests/training
+	$(BIN)/python -m pytest -ra -m "not train" --ignore=tests/training --ignore=tests/capi
 
 test-train: $(TRAIN_VENV)/.train  ## run the training at toy size, in an environment with torch
 	$(TRAIN_VENV)/bin/python -m pytest -ra -m train tests/training

@@ -188,10 +188,7 @@ int32_t efiqa_runtime_open(const efiqa_options* options, efiqa_runtime** runtime
     check_pointer(runtime, "runtime", "where to put the handle");
     *runtime = nullptr;
     efiqa_options given{};
-    if (options != nullptr) {
-      check_input(options, "options", "efiqa_options");
-      given = *options;
-    }
+    if (options != nullptr) given = read_struct(options, "options", "efiqa_options");
     *runtime = new efiqa_runtime(open(given, core_options(given)), given.deadline_ms);
   });
 }
@@ -273,10 +270,10 @@ int32_t efiqa_overlay_render(efiqa_runtime* runtime, const efiqa_frame* frame,
   return guarded(message, message_size, [&] {
     OverlayOptions options;
     if (overlay != nullptr) {
-      check_input(overlay, "overlay", "efiqa_overlay");
-      check_reserved(overlay->reserved, "overlay.reserved");
-      options.colormap = static_cast<Colormap>(overlay->colormap);
-      if (overlay->max_alpha != 0) options.max_alpha = overlay->max_alpha;
+      const efiqa_overlay given = read_struct(overlay, "overlay", "efiqa_overlay");
+      check_reserved(given.reserved, "overlay.reserved");
+      options.colormap = static_cast<Colormap>(given.colormap);
+      if (given.max_alpha != 0) options.max_alpha = given.max_alpha;
     }
     const Entry inside(runtime);
     if (runtime->report == nullptr) {

@@ -34,30 +34,30 @@ void check_plane(const char* name, std::size_t size_bytes, std::ptrdiff_t stride
 
 }  // namespace
 
-FrameView frame_view(const efiqa_frame* frame) {
-  check_input(frame, "frame", "efiqa_frame");
-  if (frame->reserved != 0) {
-    refuse("frame.reserved is " + std::to_string(frame->reserved) + ", expected 0; use EFIQA_INIT");
+FrameView frame_view(const efiqa_frame* given) {
+  const efiqa_frame frame = read_struct(given, "frame", "efiqa_frame");
+  if (frame.reserved != 0) {
+    refuse("frame.reserved is " + std::to_string(frame.reserved) + ", expected 0; use EFIQA_INIT");
   }
   FrameView view;
-  view.data = frame->data;
-  view.width_px = frame->width_px;
-  view.height_px = frame->height_px;
-  view.row_stride_bytes = frame->row_stride_bytes;
-  view.format = static_cast<PixelFormat>(frame->format);
-  view.uv_data = frame->uv_data;
-  view.uv_stride_bytes = frame->uv_stride_bytes;
-  view.matrix = static_cast<YuvMatrix>(frame->matrix);
-  view.range = static_cast<YuvRange>(frame->range);
-  view.memory = static_cast<Memory>(frame->memory);
-  view.stream = static_cast<Stream>(frame->stream);
+  view.data = frame.data;
+  view.width_px = frame.width_px;
+  view.height_px = frame.height_px;
+  view.row_stride_bytes = frame.row_stride_bytes;
+  view.format = static_cast<PixelFormat>(frame.format);
+  view.uv_data = frame.uv_data;
+  view.uv_stride_bytes = frame.uv_stride_bytes;
+  view.matrix = static_cast<YuvMatrix>(frame.matrix);
+  view.range = static_cast<YuvRange>(frame.range);
+  view.memory = static_cast<Memory>(frame.memory);
+  view.stream = static_cast<Stream>(frame.stream);
   validate_frame(view);
   const std::size_t row_bytes =
       static_cast<std::size_t>(view.width_px) * bytes_per_pixel(view.format);
-  check_plane("data_size_bytes", frame->data_size_bytes, view.row_stride_bytes, row_bytes,
+  check_plane("data_size_bytes", frame.data_size_bytes, view.row_stride_bytes, row_bytes,
               view.height_px);
   if (view.format == PixelFormat::kNv12) {
-    check_plane("uv_size_bytes", frame->uv_size_bytes, view.uv_stride_bytes,
+    check_plane("uv_size_bytes", frame.uv_size_bytes, view.uv_stride_bytes,
                 static_cast<std::size_t>(view.width_px), view.height_px / 2);
   }
   return view;

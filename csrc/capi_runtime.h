@@ -33,7 +33,7 @@ class Entry {
 };
 
 // Throws Error(kInvalidArgument) or Error(kInvalidFrame).
-FrameView frame_view(const efiqa_frame* frame);
+FrameView frame_view(const efiqa_frame* given);
 
 // What is in the report whatever happens; `runtime` may be null.
 efiqa_report empty_report(const efiqa_runtime* runtime);

@@ -46,24 +46,32 @@ std::int32_t guarded(char* message, std::size_t message_size, Body&& body) noexc
   return static_cast<std::int32_t>(code);
 }
 
-// Throws Error(kInvalidArgument) for null, and for a struct_size that was not set. `name` is for
-// messages: "options", "efiqa_options". Every struct had all its present fields in ABI version 1.
+// What a caller of ABI version 1 may have at least. When fields are appended to a struct, its size
+// until then becomes a specialisation here, so that older programs keep running.
+template <typename Struct>
+inline constexpr std::size_t kMinStructBytes = sizeof(Struct);
+
+// Throws Error(kInvalidArgument) for null, and for a struct_size that was not set. `name` and `type`
+// are for messages: "options", "efiqa_options".
 template <typename Struct>
 void check_struct(const Struct* given, const char* name, const char* type) {
   if (given == nullptr) {
     throw Error(StatusCode::kInvalidArgument,
                 std::string(name) + " is null, expected an " + type + " made with EFIQA_INIT");
   }
-  if (given->struct_size >= sizeof(Struct) && given->struct_size <= kMaxStructBytes) return;
+  if (given->struct_size >= kMinStructBytes<Struct> && given->struct_size <= kMaxStructBytes) {
+    return;
+  }
   throw Error(StatusCode::kInvalidArgument,
               std::string(name) + ".struct_size is " + std::to_string(given->struct_size) +
-                  ", expected at least " + std::to_string(sizeof(Struct)) + "; make the " + type +
-                  " with EFIQA_INIT");
+                  ", expected at least " + std::to_string(kMinStructBytes<Struct>) +
+                  "; make the " + type + " with EFIQA_INIT");
 }
 
-// As check_struct, and refuses fields of a later version that are set: they must not be ignored.
+// What the caller gives, fields that its version does not have being 0. Throws as check_struct, and
+// for fields of a later version that are set: they must not be ignored.
 template <typename Struct>
-void check_input(const Struct* given, const char* name, const char* type) {
+Struct read_struct(const Struct* given, const char* name, const char* type) {
   check_struct(given, name, type);
   const unsigned char* bytes = reinterpret_cast<const unsigned char*>(given);
   for (std::size_t i = sizeof(Struct); i < given->struct_size; ++i) {
@@ -72,6 +80,9 @@ void check_input(const Struct* given, const char* name, const char* type) {
                 std::string(name) + " sets a field at byte " + std::to_string(i) +
                     " that this libefiqa does not know; install a newer one, or leave it 0");
   }
+  Struct known{};
+  std::memcpy(&known, given, std::min<std::size_t>(given->struct_size, sizeof(Struct)));
+  return known;
 }
 
 // Copies as much of `value` as the caller's struct has, all but struct_size.

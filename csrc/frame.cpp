@@ -84,6 +84,10 @@ void validate_frame(const FrameView& frame) {
            std::to_string(frame.width_px) + " " + format_name(frame.format) + " pixels");
   }
   if (is_yuv(frame.format)) check_yuv(frame);
+  if (frame.memory != Memory::kHost && frame.memory != Memory::kDevice) {
+    refuse("frame.memory is " + std::to_string(static_cast<std::int32_t>(frame.memory)) +
+           ", expected 0 (host) or 1 (device)");
+  }
 }
 
 }  // namespace efiqa

@@ -159,6 +159,12 @@ struct Runtime::Impl {
         postprocessor(contract) {}
 
   void assess(const FrameView& frame, Report& out, FrameMeasures* measures);
+  void check_host(Memory memory) const {
+    if (memory == Memory::kHost) return;
+    throw Error(StatusCode::kInvalidFrame, "frame.memory is device, and this Runtime's engine (" +
+                                               engine->description() +
+                                               ") runs on the CPU; pass host memory");
+  }
 
   Contract contract;
   OperatingPoint operating_point;
@@ -187,6 +193,7 @@ void Runtime::Impl::assess(const FrameView& frame, Report& out, FrameMeasures* m
   out.timings = Timings();
   if (measures != nullptr) *measures = FrameMeasures();
   validate_frame(frame);
+  check_host(frame.memory);
   out.frame_width_px = frame.width_px;
   out.frame_height_px = frame.height_px;
 

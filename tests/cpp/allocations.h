@@ -14,4 +14,14 @@ class AllocationCount {
   long start_ = allocations_so_far();
 };
 
+// For as long as it lives, operator new throws std::bad_alloc after `count` more allocations,
+// whichever thread asks.
+class OutOfMemory {
+ public:
+  explicit OutOfMemory(long count) noexcept;
+  ~OutOfMemory();
+  OutOfMemory(const OutOfMemory&) = delete;
+  OutOfMemory& operator=(const OutOfMemory&) = delete;
+};
+
 }  // namespace efiqa_test

@@ -102,13 +102,62 @@ TEST(capi_assess_refuses_each_bad_frame_by_name_and_stays_usable) {
                  }),
                  "invalid_frame: frame.data_size_bytes is 921600, too small"));
   CHECK(contains(refusal([](efiqa_frame& f) { f.memory = EFIQA_MEMORY_DEVICE; }),
-                 "frame.memory is 1"));
-  CHECK(contains(refusal([](efiqa_frame& f) { f.memory = 9; }), "frame.memory is 9"));
+                 "invalid_frame: frame.memory is device, and this Runtime's engine (fake) "));
+  CHECK(contains(refusal([](efiqa_frame& f) { f.memory = 9; }),
+                 "invalid_frame: frame.memory is 9, expected 0 (host) or 1 (device)"));
   CHECK(contains(refusal([](efiqa_frame& f) { f.reserved = 3; }),
                  "invalid_frame: frame.reserved is 3, expected 0"));
   CHECK(contains(refusal([](efiqa_frame& f) { f.struct_size = 8; }),
                  "invalid_argument: frame.struct_size is 8, expected at least "));
   CHECK_EQ(bench.assess(good), int{EFIQA_STATUS_OK});
+}
+
+TEST(capi_assess_checks_both_planes_of_yuv_frames) {
+  CBench bench;
+  const std::vector<std::uint8_t> y(640 * 480, 120), uv(640 * 240, 128);
+  efiqa_frame frame;
+  EFIQA_INIT(frame);
+  frame.format = EFIQA_FORMAT_NV12;
+  frame.width_px = 640;
+  frame.height_px = 480;
+  frame.data = y.data();
+  frame.data_size_bytes = y.size();
+  frame.row_stride_bytes = 640;
+  frame.uv_data = uv.data();
+  frame.uv_size_bytes = uv.size();
+  frame.uv_stride_bytes = 640;
+  CHECK_EQ(bench.answer(frame), std::string("ok: "));
+  efiqa_frame wrong = frame;
+  --wrong.uv_size_bytes;
+  CHECK_EQ(bench.answer(wrong),
+           std::string("invalid_frame: frame.uv_size_bytes is 153599, too small for 240 rows of "
+                       "640 bytes, 640 apart"));
+  CHECK(says_unknown(bench.report));
+  wrong = frame;
+  wrong.uv_data = nullptr;
+  CHECK(contains(bench.answer(wrong), "invalid_frame: frame.uv_data is null"));
+  wrong = frame;
+  wrong.uv_stride_bytes = 639;
+  CHECK(contains(bench.answer(wrong), "invalid_frame: frame.uv_stride_bytes is 639"));
+  wrong = frame;
+  wrong.height_px = 479;
+  CHECK(contains(bench.answer(wrong), "invalid_frame: frame.height_px is 479, expected an even"));
+  wrong = frame;
+  wrong.matrix = 2;
+  CHECK(contains(bench.answer(wrong), "invalid_frame: frame.matrix is 2"));
+  wrong = frame;
+  wrong.range = -1;
+  CHECK(contains(bench.answer(wrong), "invalid_frame: frame.range is -1"));
+
+  const std::vector<std::uint8_t> yuyv(2 * 640 * 480, 128);
+  frame.format = EFIQA_FORMAT_YUYV;
+  frame.data = yuyv.data();
+  frame.row_stride_bytes = 1280;
+  frame.data_size_bytes = yuyv.size();
+  frame.uv_data = nullptr;
+  CHECK_EQ(bench.answer(frame), std::string("ok: "));
+  frame.data_size_bytes = yuyv.size() - 1;
+  CHECK(contains(bench.answer(frame), "invalid_frame: frame.data_size_bytes is 614399"));
 }
 
 TEST(capi_assess_takes_padded_rows_and_a_short_last_one) {
@@ -199,7 +248,7 @@ TEST(capi_assess_engine_failures_are_named_and_the_next_frame_is_good) {
 }
 
 TEST(capi_deadline_missed_is_unknown_and_the_runtime_stays_usable) {
-  static constexpr int kDeadlineMs = 200;
+  static constexpr int kDeadlineMs = 1000;  // far above what the other stages take
   CBench bench(1, kDeadlineMs);
   const DiscFrame disc(320, 240);
   const efiqa_frame frame = c_frame(disc);
@@ -207,12 +256,15 @@ TEST(capi_deadline_missed_is_unknown_and_the_runtime_stays_usable) {
     std::this_thread::sleep_for(std::chrono::milliseconds(kDeadlineMs));
   };
   CHECK_EQ(bench.answer(frame),
-           std::string("deadline: the frame took longer than deadline_ms 200 and was given up "
+           std::string("deadline: the frame took longer than deadline_ms 1000 and was given up "
                        "after the network; allow more time, or use more threads"));
   CHECK(says_unknown(bench.report));
   efiqa_region region;
   EFIQA_INIT(region);
   CHECK_EQ(efiqa_region_read(bench.runtime, 0, &region), int{EFIQA_STATUS_INVALID_ARGUMENT});
+  bench.engine->on_run = nullptr;
+  CHECK_EQ(bench.answer(frame), std::string("ok: "));
+  CHECK_EQ(bench.report.verdict, int{EFIQA_VERDICT_GOOD});
 }
 
 TEST(capi_deadline_that_is_kept_changes_nothing) {

@@ -20,10 +20,9 @@
  *     frame.data_size_bytes = sizeof pixels;
  *     efiqa_report report;
  *     EFIQA_INIT(report);
- *     if (efiqa_runtime_assess(runtime, &frame, &report, message, sizeof message) ==
- * EFIQA_STATUS_OK) printf("%s, score %.2f\n", efiqa_verdict_name(report.verdict), report.score);
- *     else
- *       fprintf(stderr, "%s\n", message);   // report.verdict is EFIQA_VERDICT_UNKNOWN
+ *     if (efiqa_runtime_assess(runtime, &frame, &report, message, sizeof message) != 0)
+ *       fprintf(stderr, "%s\n", message);   // report.verdict is then EFIQA_VERDICT_UNKNOWN
+ *     printf("%s, score %.2f\n", efiqa_verdict_name(report.verdict), report.score);
  *     efiqa_runtime_close(&runtime);
  *     return 0;
  *   }
@@ -31,9 +30,9 @@
  * Rules for all of it
  * - Every function that can fail returns an EFIQA_STATUS_ code. No exception leaves the library; it
  *   never prints, exits or aborts, and it uses no network.
- * - Every struct begins with struct_size; EFIQA_INIT sets it. Later versions append fields, and
- * each version touches the first struct_size bytes only. Zero is the default of every field. A
- * field that this library does not know yet is refused unless it is zero, never ignored.
+ * - Every struct begins with struct_size; EFIQA_INIT sets it. Later versions append fields; the
+ *   library touches the first struct_size bytes only. Zero is the default of every field. A field
+ *   that this library does not know yet is refused unless it is zero, never ignored.
  * - Codes are never renumbered. Treat one that you do not know as "unknown", never as good.
  * - `message` receives the reason of a failure as text, cut to message_size bytes with its NUL, or
  *   "" on success. It may be NULL. It names field, value, rule and fix; it is for a log, not for
@@ -203,7 +202,6 @@ typedef struct efiqa_report {
   int32_t grid_width, grid_height;            /* of map and weights */
   int32_t region_count;                       /* see efiqa_region_read */
   float fov_ms, preprocess_ms, engine_ms, postprocess_ms, total_ms; /* where the time went */
-  int32_t reserved;
   /* Both grid_height rows of grid_width. The runtime's, valid until its next assess or close; NULL
    * when the call failed. */
   const float* map;     /* probability that anatomy is NOT visible; NaN where the weight is 0 */
