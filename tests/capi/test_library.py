@@ -85,5 +85,6 @@ def test_every_struct_begins_with_its_size():
     structs = abi.structs(HEADER.read_text(encoding="utf-8"))
     assert set(structs) == {
         "efiqa_options", "efiqa_frame", "efiqa_report", "efiqa_region", "efiqa_info", "efiqa_overlay",
+        "efiqa_gate_params", "efiqa_decision",
     }  # fmt: skip
     assert {fields[0] for fields in structs.values()} == {"struct_size"}
