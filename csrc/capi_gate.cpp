@@ -161,10 +161,7 @@ int32_t efiqa_gate_open(const efiqa_runtime* runtime, const efiqa_gate_params* p
     if (gate == nullptr) refuse("gate is null, expected where to put the handle");
     *gate = nullptr;
     efiqa_gate_params given = default_params();
-    if (params != nullptr) {
-      check_input(params, "params", "efiqa_gate_params");
-      given = *params;
-    }
+    if (params != nullptr) given = read_struct(params, "params", "efiqa_gate_params");
     *gate = new efiqa_gate(core_params(given, runtime));
   });
 }
