@@ -41,6 +41,17 @@ test-cpp: $(VENV)/.dev  ## configure, build and run the C++ tests
 test-capi: test-cpp  ## libefiqa as firmware sees it: exports, ABI, installation, consumers, camera hook
 	PATH=$(abspath $(BIN)):$$PATH EFIQA_CPP_BUILD=$(BUILD) $(BIN)/python -m pytest -ra tests/capi
 
+# Both sanitizers are g++'s; each has its own folder. OpenVINO is not in these builds.
+sanitize: $(VENV)/.dev  ## the C++ tests under ASan + UBSan, then under TSan
+	for preset in asan tsan; do \
+	  PATH=$(abspath $(BIN)):$$PATH && cmake --preset $$preset -G Ninja && cmake --build --preset $$preset && \
+	  ctest --preset $$preset || exit 1; \
+	done
+
+FUZZ_SECONDS ?= 60
+fuzz: $(VENV)/.dev  ## fuzz each target for FUZZ_SECONDS (60); needs clang with its runtime, installs nothing
+	PATH=$(abspath $(BIN)):$$PATH FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz/run.sh
+
 test-python: $(VENV)/.dev  ## run the Python tests; the last lines say what was skipped and why
 	$(BIN)/python -m pytest -ra -m "not train" --ignore=tests/training --ignore=tests/capi
 
