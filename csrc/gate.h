@@ -207,7 +207,7 @@ class CaptureGate {
 // The first limit that the observation breaks, each widened by the share `slack` (negative:
 // narrowed); kNone when it breaks none. Motion is not looked at.
 Guidance find_problem(const GateParams& params, const GateObservation& observation, float slack);
-// Hour at which the eye lies, seen from the frame's middle; 0 when that is where it is.
+// Hour at which the eye lies, seen from the frame's middle; 0 where there is no saying.
 float offset_clock_hour(const GateObservation& observation);
 
 // Updates the gate with what assess(FrameMeasures*) returns, a Report. Where it throws, the gate is

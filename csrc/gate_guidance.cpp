@@ -113,7 +113,8 @@ Guidance find_problem(const GateParams& params, const GateObservation& o, float 
 
 float offset_clock_hour(const GateObservation& observation) {
   const Offset offset = offset_of(observation);
-  if (!(std::hypot(offset.x, offset.y) >= kCentred)) return 0;
+  if (!std::isfinite(offset.x) || !std::isfinite(offset.y)) return 0;
+  if (std::hypot(offset.x, offset.y) < kCentred) return 0;
   const float hour = std::atan2(offset.x, -offset.y) * (kHours / (2 * kPi));  // -6 to 6
   return hour > 0 ? hour : hour + kHours;
 }

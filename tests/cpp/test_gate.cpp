@@ -139,6 +139,18 @@ TEST(gate_bad_frames_alone_reach_nothing) {
   }
 }
 
+// Found by tests/fuzz/fuzz_gate.cpp: the hour was NaN.
+TEST(gate_field_that_is_nowhere_has_no_clock_hour) {
+  for (const float x : {kNan, std::numeric_limits<float>::infinity()}) {
+    GateObservation frame = good_frame();
+    frame.fov.center_x_px = x;
+    frame.fov.center_y_px = std::numeric_limits<float>::infinity();
+    CaptureGate gate{GateParams()};
+    CHECK(gate.update(frame, 0).guidance == Guidance::kCentreEye);
+    CHECK(gate.decision().clock_hour == 0.0f);
+  }
+}
+
 TEST(gate_updates_allocate_nothing) {
   CaptureGate gate{GateParams()};
   const efiqa_test::AllocationCount count;
