@@ -1,6 +1,6 @@
 """The live capture gate on streams made from real photographs: benchmarks/results/capture.json.
 
-``python -m benchmarks.capture [--data DIR] [--photographs 5] [--threads 1] [--out FILE]``
+``python -m benchmarks.capture [--data DIR] [--photographs 6] [--threads 1] [--out FILE]``
 
 Streams run at 15, 20 and 30 previews a second of simulated time. A capture is false when the frame that was
 taken is not clean by the script, or when the stream has no clean stretch at all; it is missed when there is
@@ -32,7 +32,7 @@ from benchmarks.fov import default_data
 from training.data import load_rgb, read_manifest
 
 RATES = (15, 20, 30)  # previews a second
-LENGTH_S = 3.0
+LENGTH_S = 2.6
 AFTER_CAPTURE_S = 0.3  # the stream's best is sought so long after a capture
 
 
@@ -190,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m benchmarks.capture", description="Measure the live capture gate."
     )
     parser.add_argument("--data", type=Path, default=default_data(), help="folder with manifest.csv")
-    parser.add_argument("--photographs", type=int, default=5)
+    parser.add_argument("--photographs", type=int, default=6)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=machine.ROOT / "benchmarks" / "results" / "capture.json")
     options = parser.parse_args(arguments)
