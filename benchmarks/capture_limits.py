@@ -3,8 +3,8 @@
 ``python -m benchmarks.capture_limits [--data DIR] [--step 3] [--pool 60] [--out FILE]``
 
 The pictures are the vessel sets' training split and the unlabelled pool; the limits were chosen on them,
-never on a test or an evaluation split. Each is shown as it is; of the training pictures also one degraded version
-for each defect and severity. For every group: quantiles of each measure, and how often the gate would refuse
+never on a test or an evaluation split. Each is shown as it is; of the training pictures also one degraded
+version for each defect and severity. For every group: quantiles of each measure, and how often the gate would refuse
 the frame by a measure alone, and what it advises where the score is too low.
 """
 

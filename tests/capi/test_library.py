@@ -70,7 +70,7 @@ def test_abi_is_the_committed_one():
     [
         (r"int32_t backend;", "int64_t backend;"),
         (r"EFIQA_STATUS_DEADLINE = 10", "EFIQA_STATUS_DEADLINE = 13"),
-        (r"int32_t status;", "int32_t before, status;"),
+        (r"int32_t reason;", "int32_t before, reason;"),
         (r"efiqa_shape_name\(int32_t", "efiqa_shape_name(int64_t"),
     ],
 )
