@@ -4,8 +4,8 @@
 
 The pictures are the vessel sets' training split and the unlabelled pool; the limits were chosen on them,
 never on a test or an evaluation split. Each is shown as it is; of the training pictures also one degraded
-version for each defect and severity. For every group: quantiles of each measure, and how often the gate would refuse
-the frame by a measure alone, and what it advises where the score is too low.
+version for each defect and severity. For every group: quantiles of each measure, how often the gate would
+refuse the frame by a measure alone, and what it advises.
 """
 
 from __future__ import annotations
