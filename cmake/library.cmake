@@ -8,7 +8,7 @@ file(STRINGS csrc/include/efiqa/efiqa.h abi_line REGEX "^#define EFIQA_ABI_VERSI
 string(REGEX REPLACE "^.* ([0-9]+)$" "\\1" efiqa_abi_version "${abi_line}")
 
 # Objects, so that the tests link the same code with the core's insides.
-add_library(efiqa_capi OBJECT csrc/capi.cpp csrc/capi_frame.cpp)
+add_library(efiqa_capi OBJECT csrc/capi.cpp csrc/capi_frame.cpp csrc/capi_gate.cpp)
 target_include_directories(efiqa_capi PUBLIC csrc/include)
 target_link_libraries(efiqa_capi PUBLIC efiqa_core PRIVATE efiqa_flags)
 if(EFIQA_EMBEDDED_MODEL)

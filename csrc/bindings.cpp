@@ -1,5 +1,7 @@
 // Python door: arrays in, report out. Argument checks and copies only; the GIL is released around
 // the core's work.
+#include "bindings.h"
+
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
@@ -87,7 +89,8 @@ void check_strides(const py::array& array, py::ssize_t pixel_bytes) {
   }
 }
 
-// Borrows the array's memory: the caller keeps `object` alive for the call.
+}  // namespace
+
 FrameView frame_view(const py::object& object, const std::string& format_name,
                      const std::string& yuv_matrix, const std::string& yuv_range) {
   FrameView view;
@@ -124,6 +127,8 @@ FrameView frame_view(const py::object& object, const std::string& format_name,
   validate_frame(view);
   return view;
 }
+
+namespace {
 
 SquareCrop crop_of(const CropTuple& tuple) {
   const SquareCrop crop{std::get<0>(tuple), std::get<1>(tuple), std::get<2>(tuple)};
@@ -423,6 +428,7 @@ PYBIND11_MODULE(_core, module) {
   register_errors(module);
   register_report(module);
   register_runtime(module);
+  register_gate(module);
 
   module.def("find_field_of_view", &find_field_of_view, py::arg("frame"), py::arg("pixel_format"),
              py::kw_only(), py::arg("threads") = 1, py::arg("yuv_matrix") = "bt601",

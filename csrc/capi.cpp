@@ -104,7 +104,8 @@ RuntimeOptions core_options(const efiqa_options& given) {
   return options;
 }
 
-// What is in the report whatever happens.
+}  // namespace
+
 efiqa_report empty_report(const efiqa_runtime* runtime) {
   efiqa_report out{};
   out.verdict = EFIQA_VERDICT_UNKNOWN;
@@ -148,6 +149,8 @@ void fill_report(const Report& report, efiqa_report& out) {
   out.map = report.map.data();
   out.weights = report.weights.data();
 }
+
+namespace {
 
 void check_out(const FrameView& frame, const std::uint8_t* out, std::size_t out_size_bytes,
                std::ptrdiff_t out_stride_bytes) {

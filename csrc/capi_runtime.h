@@ -35,4 +35,8 @@ class Entry {
 // Throws Error(kInvalidArgument) or Error(kInvalidFrame).
 FrameView frame_view(const efiqa_frame* given);
 
+// What is in the report whatever happens; `runtime` may be null.
+efiqa_report empty_report(const efiqa_runtime* runtime);
+void fill_report(const Report& report, efiqa_report& out);
+
 }  // namespace efiqa

@@ -123,7 +123,7 @@ struct Runtime::Impl {
     action();
   }
 
-  void assess(const FrameView& frame, Report& out);
+  void assess(const FrameView& frame, Report& out, FrameMeasures* measures);
 
   Contract contract;
   std::string contract_text, signed_by;
@@ -135,15 +135,16 @@ struct Runtime::Impl {
   std::atomic<bool> busy{false};
 };
 
-void Runtime::Impl::assess(const FrameView& frame, Report& out) {
+void Runtime::Impl::assess(const FrameView& frame, Report& out, FrameMeasures* measures) {
   exclusively([&] {
     withhold(out);  // until the last stage is through
     out.timings = Timings();
+    if (measures != nullptr) *measures = FrameMeasures();
     validate_frame(frame);
     out.frame_width_px = frame.width_px;
     out.frame_height_px = frame.height_px;
     const Deadline deadline(deadline_ms);
-    stages->run(frame, operating_point, deadline, out);
+    stages->run(frame, operating_point, deadline, out, measures);
     if (!deadline.passed()) return;
     withhold(out);
     deadline.fail("after the last stage");
@@ -203,12 +204,14 @@ Runtime::Runtime(Contract contract, std::unique_ptr<Engine> engine, const Runtim
 
 Runtime::~Runtime() = default;
 
-const Report& Runtime::assess(const FrameView& frame) {
-  impl_->assess(frame, impl_->report);
+const Report& Runtime::assess(const FrameView& frame, FrameMeasures* measures) {
+  impl_->assess(frame, impl_->report, measures);
   return impl_->report;
 }
 
-void Runtime::assess_into(const FrameView& frame, Report& report) { impl_->assess(frame, report); }
+void Runtime::assess_into(const FrameView& frame, Report& report, FrameMeasures* measures) {
+  impl_->assess(frame, report, measures);
+}
 
 void Runtime::render_overlay(const FrameView& frame, const Report& report,
                              const OverlayOptions& options, std::uint8_t* out,

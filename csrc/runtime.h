@@ -11,6 +11,7 @@
 
 #include "contract.h"
 #include "engine.h"
+#include "frame_measures.h"
 #include "postprocess.h"
 #include "report.h"
 #include "signature.h"
@@ -50,9 +51,10 @@ class Runtime {
 
   // Valid until the next call. Throws Error; kWrongThread when another thread is inside, kDeadline
   // when the frame took too long. After an error the next frame is assessed as ever.
-  const Report& assess(const FrameView& frame);
+  // Where `measures` is not null it is filled, too; it says nothing after an error.
+  const Report& assess(const FrameView& frame, FrameMeasures* measures = nullptr);
   // The same, into the caller's report, so that no other thread's call can replace it meanwhile.
-  void assess_into(const FrameView& frame, Report& report);
+  void assess_into(const FrameView& frame, Report& report, FrameMeasures* measures = nullptr);
   // Where the engine runs, as postprocess.h has it on the CPU; `out` lies in `out_memory`, and is
   // complete on return. On a GPU the report must be the last frame's, unless frame and `out` are
   // both the host's. Throws Error.

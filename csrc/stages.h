@@ -10,6 +10,7 @@
 #include "contract.h"
 #include "deadline.h"
 #include "engine.h"
+#include "frame_measures.h"
 #include "parallel.h"
 #include "postprocess.h"
 #include "report.h"
@@ -21,10 +22,10 @@ class Stages {
  public:
   virtual ~Stages() = default;
 
-  // Fills everything of `report` but the frame's size. `frame` is valid. Throws Error; kDeadline
-  // where the work can be given up when the time is over.
+  // Fills everything of `report` but the frame's size, and `measures` unless that is null. `frame` is
+  // valid. Throws Error; kDeadline where the work can be given up when the time is over.
   virtual void run(const FrameView& frame, const OperatingPoint& operating_point,
-                   const Deadline& deadline, Report& report) = 0;
+                   const Deadline& deadline, Report& report, FrameMeasures* measures) = 0;
 
   // render_overlay (postprocess.h) where the stages run; `out` lies in `out_memory`. On the GPU the
   // report must be the last one that run() filled, unless both frame and `out` are the host's.

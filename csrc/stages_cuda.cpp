@@ -53,7 +53,8 @@ class DeviceStages : public Stages {
         view_(1),
         staged_view_(1),
         field_(1),
-        postprocessor_(contract) {
+        postprocessor_(contract),
+        meter_(contract.preprocess) {
     check_cuda(cudaGetDevice(&device_), "cudaGetDevice");
     const TensorView input = engine_->input();
     check_cuda(cudaMemsetAsync(input.data, 0, value_count(input) * sizeof(float), stream_.get()),
@@ -72,7 +73,7 @@ class DeviceStages : public Stages {
 
   // What is on the GPU cannot be given up: a deadline is noticed when the frame is through.
   void run(const FrameView& frame, const OperatingPoint& operating_point,
-           const Deadline& /*deadline*/, Report& report) override {
+           const Deadline& /*deadline*/, Report& report, FrameMeasures* measures) override {
     Stopwatch watch;
     const DeviceGuard guard(device_);
     has_result_ = false;
@@ -86,6 +87,7 @@ class DeviceStages : public Stages {
     if (!as_graph) read_timings(report.timings);
     postprocessor_.read(operating_point, report);
     has_result_ = true;
+    if (measures != nullptr && report.fov.found()) *measures = measure(report, frame.height_px);
     report.timings.total_ms = watch.lap_ms();
   }
 
@@ -176,6 +178,18 @@ class DeviceStages : public Stages {
     synchronise();
   }
 
+  // From the network's input, which the engine left as it was.
+  FrameMeasures measure(const Report& report, int frame_height_px) {
+    const TensorView input = engine_->input();
+    seen_input_.reserve(value_count(input));
+    finish([&] {
+      check_cuda(cudaMemcpyAsync(seen_input_.data(), input.data, value_count(input) * sizeof(float),
+                                 cudaMemcpyDeviceToHost, stream_.get()),
+                 "cudaMemcpyAsync of the network's input");
+    });
+    return meter_.measure(seen_input_.data(), report.crop, report.fov, frame_height_px);
+  }
+
   void send_view() {
     check_cuda(cudaMemcpyAsync(view_.data(), staged_view_.data(), sizeof(FrameView),
                                cudaMemcpyHostToDevice, stream_.get()),
@@ -254,6 +268,8 @@ class DeviceStages : public Stages {
   DeviceBuffer<DeviceField> field_;
   DeviceFovFinder finder_;
   DevicePostprocessor postprocessor_;
+  FrameMeter meter_;
+  PinnedBuffer<float> seen_input_;
   DeviceBuffer<std::uint8_t> overlay_;
   PinnedBuffer<std::uint8_t> staged_overlay_;
   StageEvents events_;

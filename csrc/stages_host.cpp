@@ -18,10 +18,11 @@ class HostStages : public Stages {
         pool_(std::move(pool)),
         finder_(*pool_),
         preprocessor_(contract.preprocess, *pool_),
+        meter_(contract.preprocess),
         postprocessor_(contract) {}
 
   void run(const FrameView& frame, const OperatingPoint& operating_point, const Deadline& deadline,
-           Report& report) override {
+           Report& report, FrameMeasures* measures) override {
     check_host(frame.memory, "frame.memory", StatusCode::kInvalidFrame);
     Stopwatch watch;
     Timings& timings = report.timings;
@@ -31,6 +32,10 @@ class HostStages : public Stages {
     deadline.check("after the search for the field of view");
     if (report.fov.found()) {
       preprocessor_.run(frame, report.crop, report.fov, engine_->input().data);
+      if (measures != nullptr) {
+        *measures =
+            meter_.measure(engine_->input().data, report.crop, report.fov, frame.height_px);
+      }
       timings.preprocess_ms = watch.lap_ms();
       deadline.check("before the network");
       engine_->run_before(deadline);
@@ -72,6 +77,7 @@ class HostStages : public Stages {
   std::shared_ptr<ThreadPool> pool_;
   FovFinder finder_;
   Preprocessor preprocessor_;
+  FrameMeter meter_;
   Postprocessor postprocessor_;
 };
 

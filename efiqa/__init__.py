@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from efiqa.errors import PictureError as PictureError
     from efiqa.errors import SignatureError as SignatureError
     from efiqa.errors import ThreadError as ThreadError
+    from efiqa.gate import BestFrame as BestFrame
+    from efiqa.gate import CaptureDecision as CaptureDecision
+    from efiqa.gate import CaptureGate as CaptureGate
+    from efiqa.gate import FrameMeasures as FrameMeasures
+    from efiqa.gate import GateParams as GateParams
     from efiqa.io import read_image as read_image
     from efiqa.report import FieldOfView as FieldOfView
     from efiqa.report import QualityReport as QualityReport
@@ -50,6 +55,11 @@ _HOME = {
     "PictureError": "errors",
     "SignatureError": "errors",
     "ThreadError": "errors",
+    "BestFrame": "gate",
+    "CaptureDecision": "gate",
+    "CaptureGate": "gate",
+    "FrameMeasures": "gate",
+    "GateParams": "gate",
     "read_image": "io",
     "FieldOfView": "report",
     "QualityReport": "report",

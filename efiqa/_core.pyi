@@ -98,6 +98,82 @@ class Runtime:
     @property
     def threads(self) -> int: ...
 
+@final
+class FrameMeasures:
+    """Read-only csrc/frame_measures.h FrameMeasures; NaN where nothing was measured."""
+
+    level: float
+    green: float
+    saturated_share: float
+    sharpness: float
+    contrast: float
+    lid_share: float
+
+@final
+class GateDecision:
+    """An owned copy of csrc/gate.h GateDecision; ``text`` is the guidance for people."""
+
+    state: str
+    guidance: str  # "" for none
+    text: str
+    clock_hour: float
+    progress: float
+    speed: float
+    frame_index: int
+    keep_slot: int
+    best_slot: int
+    best_frame_index: int
+    best_timestamp_ms: int
+    best_score: float
+
+@final
+class CaptureGate:
+    """csrc/gate.h CaptureGate. The GIL is released while a frame is assessed.
+
+    ``params`` names what differs from ``gate_defaults()``. ``assess`` judges a frame and moves the gate; the
+    other two move it by what a frame would have shown, and as a frame that could not be assessed does.
+    """
+
+    def __init__(self, params: dict[str, float]) -> None: ...
+    def assess(
+        self,
+        runtime: Runtime,
+        frame: NDArray[np.uint8],
+        pixel_format: str,
+        timestamp_ms: int,
+        *,
+        yuv_matrix: str = "bt601",
+        yuv_range: str = "limited",
+    ) -> tuple[Report, FrameMeasures, GateDecision]: ...
+    def observe(
+        self,
+        timestamp_ms: int,
+        *,
+        verdict: str,
+        score: float,
+        shape: str,
+        center_x_px: float,
+        center_y_px: float,
+        radius_px: float,
+        frame_width_px: int,
+        frame_height_px: int,
+        level: float,
+        green: float,
+        saturated_share: float,
+        sharpness: float,
+        contrast: float,
+        lid_share: float,
+    ) -> GateDecision: ...
+    def observe_failure(self, timestamp_ms: int) -> GateDecision: ...
+    def reset(self) -> None: ...
+    @property
+    def params(self) -> dict[str, float]: ...
+    @property
+    def decision(self) -> GateDecision: ...
+
+def gate_defaults() -> dict[str, float]:
+    """Return csrc/gate.h GateParams as they are made."""
+
 # In all functions below ``frame`` is uint8, (H, W) for "gray", (H, W, C) for "rgb", "bgr", "rgba", "yuyv",
 # and (H * 3 / 2, W) for "nv12"; pixels contiguous within a row, any row stride that is not negative.
 # yuv_matrix ("bt601", "bt709") and yuv_range ("limited", "full") say what RGB "nv12" and "yuyv" mean.

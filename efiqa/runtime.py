@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +21,7 @@ from efiqa.trust import PublicKey, trusted_key_bytes
 EMBEDDED_MODEL = Path(__file__).with_name("models") / "efiqa.onnx"
 BACKENDS = ("auto", "openvino", "tensorrt")
 _PLAN_SUFFIXES = (".plan", ".engine")
+_Assess = Callable[[_core.Runtime, NDArray[np.uint8], str], _core.Report]
 
 
 @dataclass(frozen=True)
@@ -142,13 +143,20 @@ class Runtime:
             EngineError: the engine failed; the Runtime stays usable.
             ClosedError: after ``close()``.
         """
+
+        def assess(core: _core.Runtime, array: NDArray[np.uint8], core_format: str) -> _core.Report:
+            return core.assess(array, core_format, yuv_matrix=yuv_matrix, yuv_range=yuv_range)
+
+        return self._judge(frame, FrameLayout(bgr, pixel_format, yuv_matrix, yuv_range), assess)
+
+    def _judge(self, frame: NDArray[np.uint8], layout: FrameLayout, assess: _Assess) -> QualityReport:
+        """Return the public report of what ``assess`` makes of the checked frame."""
         core = self._core
         if core is None:
             raise ClosedError("this Runtime is closed; open another one")
-        layout = FrameLayout(bgr, pixel_format, yuv_matrix, yuv_range)
-        array, core_format = checked_frame(frame, bgr=bgr, pixel_format=pixel_format)
+        array, core_format = checked_frame(frame, bgr=layout.bgr, pixel_format=layout.pixel_format)
         with core_errors():
-            report = core.assess(array, core_format, yuv_matrix=yuv_matrix, yuv_range=yuv_range)
+            report = assess(core, array, core_format)
         info = self.info
         return make_report(
             report,

@@ -70,7 +70,7 @@ def test_abi_is_the_committed_one():
     [
         (r"int32_t backend;", "int64_t backend;"),
         (r"EFIQA_STATUS_DEADLINE = 10", "EFIQA_STATUS_DEADLINE = 13"),
-        (r"int32_t status;", "int32_t before, status;"),
+        (r"int32_t reason;", "int32_t before, reason;"),
         (r"efiqa_shape_name\(int32_t", "efiqa_shape_name(int64_t"),
     ],
 )
@@ -85,5 +85,6 @@ def test_every_struct_begins_with_its_size():
     structs = abi.structs(HEADER.read_text(encoding="utf-8"))
     assert set(structs) == {
         "efiqa_options", "efiqa_frame", "efiqa_report", "efiqa_region", "efiqa_info", "efiqa_overlay",
+        "efiqa_gate_params", "efiqa_decision",
     }  # fmt: skip
     assert {fields[0] for fields in structs.values()} == {"struct_size"}

@@ -13,6 +13,9 @@ int efiqa_test_from_c(void) {
   efiqa_region region;
   efiqa_info info;
   efiqa_overlay overlay;
+  efiqa_gate *gate = NULL;
+  efiqa_gate_params params;
+  efiqa_decision decision;
   uint8_t pixel[3] = {0, 0, 0};
 
   EFIQA_INIT(options);
@@ -21,6 +24,8 @@ int efiqa_test_from_c(void) {
   EFIQA_INIT(region);
   EFIQA_INIT(info);
   EFIQA_INIT(overlay);
+  EFIQA_INIT(params);
+  EFIQA_INIT(decision);
   options.model_path = "/nowhere/model.onnx";
   if (efiqa_abi_version() != EFIQA_ABI_VERSION) return 1;
   if (efiqa_library_version()[0] == '\0') return 2;
@@ -41,5 +46,17 @@ int efiqa_test_from_c(void) {
                            sizeof message) == EFIQA_STATUS_OK)
     return 13;
   if (efiqa_runtime_close(&runtime) != EFIQA_STATUS_OK) return 14;
+  if (efiqa_gate_params_init(&params) != EFIQA_STATUS_OK || params.min_stable_ms != 500) return 15;
+  params.min_score = 0.7f;
+  if (efiqa_gate_open(NULL, &params, &gate, message, sizeof message) != EFIQA_STATUS_OK) return 16;
+  if (efiqa_gate_update(gate, runtime, &frame, 0, &report, &decision, message, sizeof message) ==
+      EFIQA_STATUS_OK)
+    return 17;
+  if (decision.state != EFIQA_GATE_NO_EYE || decision.keep_slot != -1) return 18;
+  if (efiqa_gate_reset(gate) != EFIQA_STATUS_OK) return 19;
+  if (strcmp(efiqa_gate_state_name(EFIQA_GATE_READY), "ready") != 0) return 20;
+  if (strcmp(efiqa_guidance_name(EFIQA_GUIDANCE_HAZE), "haze") != 0) return 21;
+  if (efiqa_guidance_text(EFIQA_GUIDANCE_DONE, 0.0f)[0] == '\0') return 22;
+  if (efiqa_gate_close(&gate) != EFIQA_STATUS_OK || gate != NULL) return 23;
   return 0;
 }

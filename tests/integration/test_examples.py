@@ -55,6 +55,42 @@ def test_live_preview_without_a_source_says_so(tmp_path, tiny_model):
     assert "gives no frame" in done.stderr
 
 
+def write_video(path, frames):
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 20, (320, 240))
+    if not writer.isOpened():
+        pytest.skip("this OpenCV cannot write a video")
+    for frame in frames:
+        writer.write(np.ascontiguousarray(frame[:, :, ::-1]))
+    writer.release()
+
+
+def test_live_capture_takes_the_best_frame_of_a_video(tmp_path, tiny_model):
+    video, picture = tmp_path / "exam.avi", tmp_path / "eye.png"
+    write_video(video, [drawn_eye(level=level) for level in [20] * 5 + [190] * 12 + [220] * 20])
+    done = run(
+        "live_capture.py",
+        video,
+        "--no-window",
+        "--model",
+        tiny_model,
+        "--save",
+        picture,
+        "--set=min_score=0.7",
+    )
+    states = [line.split()[1] for line in done.stdout.splitlines()[:-1]]
+    assert list(dict.fromkeys(states))[-3:] == ["hold_still", "ready", "captured"]
+    assert done.stdout.splitlines()[-1].startswith("took frame ")
+    assert cv2.imread(str(picture)).shape == (240, 320, 3)
+
+
+def test_live_capture_without_a_good_frame_takes_nothing(tmp_path, tiny_model):
+    video, picture = tmp_path / "exam.avi", tmp_path / "eye.png"
+    write_video(video, [drawn_eye(level=30)] * 40)
+    arguments = (video, "--no-window", "--model", tiny_model, "--save", picture, "--set=min_score=0.7")
+    assert "no picture was taken" in run("live_capture.py", *arguments, expect=3).stderr
+    assert not picture.exists()
+
+
 @pytest.fixture
 def readme():
     return (REPOSITORY / "README.md").read_text(encoding="utf-8")

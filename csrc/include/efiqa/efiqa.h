@@ -125,6 +125,36 @@ enum {
   EFIQA_COLORMAP_RED = 3
 };
 
+/* Of a live capture gate. */
+enum {
+  EFIQA_GATE_NO_EYE = 0,     /* no field of view for longer than a blink */
+  EFIQA_GATE_SEARCHING = 1,  /* something is to be changed first, see guidance */
+  EFIQA_GATE_HOLD_STILL = 2, /* good so far; it must stay so */
+  EFIQA_GATE_READY = 3,      /* stable: a photograph may be taken now */
+  EFIQA_GATE_CAPTURED = 4    /* the best frame is in buffer best_slot; stays until a reset */
+};
+
+enum {
+  EFIQA_GUIDANCE_NONE = 0,
+  EFIQA_GUIDANCE_NO_EYE = 1,
+  EFIQA_GUIDANCE_CENTRE_EYE = 2, /* with the clock hour at which the eye lies */
+  EFIQA_GUIDANCE_MOVE_CLOSER = 3,
+  EFIQA_GUIDANCE_MOVE_BACK = 4,
+  EFIQA_GUIDANCE_TOO_DARK = 5,
+  EFIQA_GUIDANCE_TOO_BRIGHT = 6,
+  EFIQA_GUIDANCE_OUT_OF_FOCUS = 7,
+  EFIQA_GUIDANCE_HAZE = 8,
+  EFIQA_GUIDANCE_EYELID = 9,
+  EFIQA_GUIDANCE_LOW_QUALITY = 10, /* the score is too low, and no measure says why */
+  EFIQA_GUIDANCE_KEEP_OPEN = 11,
+  EFIQA_GUIDANCE_HOLD_STILL = 12,
+  EFIQA_GUIDANCE_TAKE_PICTURE = 13,
+  EFIQA_GUIDANCE_DONE = 14,
+  EFIQA_GUIDANCE_NOT_ASSESSED = 15 /* the frame was refused, or the engine failed */
+};
+
+#define EFIQA_GATE_SLOTS 2 /* buffers of one frame each that the caller keeps for a gate */
+
 typedef struct efiqa_runtime efiqa_runtime; /* one opened model, its threads and its buffers */
 
 typedef struct efiqa_options {
@@ -222,6 +252,57 @@ typedef struct efiqa_overlay {
   int32_t reserved;
 } efiqa_overlay;
 
+typedef struct efiqa_gate efiqa_gate; /* a live capture gate over successive previews */
+
+/* Here 0 is not the default: EFIQA_INIT, then efiqa_gate_params_init, then your changes. In
+ * brackets the range and the default. Shares of the radius are of the field of view's own. */
+typedef struct efiqa_gate_params {
+  uint32_t struct_size;
+  float min_score;         /* [0.01..1] of a good frame; 0: the operating point's limit of `good` */
+  int32_t min_stable_ms;   /* [100..60000, 500] of good time before ready */
+  int32_t burst_ms;        /* [0..60000, 300] of good time after that before captured */
+  int32_t min_good_frames; /* [3..10000, 5] before ready */
+  int32_t max_gap_ms;      /* [10..10000, 300] a longer pause of the stream starts over */
+  int32_t blink_ms;        /* [0..2000, 400] so long a drop is waited out */
+  int32_t max_blinks;      /* [0..100, 1] drops that are waited out in a row of good frames */
+  int32_t guidance_ms;     /* [0..5000, 400] guidance stands so long before it may change */
+  float hysteresis;        /* [0..0.5, 0.15] limits widen by this share once frames were good */
+  float max_speed;         /* [0.01..100, 0.5] radii a second */
+  float max_offset;        /* [0.01..10, 0.35] radii between the field's centre and the frame's */
+  float min_field;         /* [0..2, 0.5] diameter of the field over the frame's shorter side */
+  float max_field;         /* [0.1..10, 1.6] likewise, of circles */
+  /* Limits of the decision's measures; 0 switches a least value off, 1 a greatest. */
+  float min_level;     /* [0..1, 0.13] */
+  float max_green;     /* [0..1, 0.62] */
+  float max_saturated; /* [0..1, 0.10] */
+  float min_sharpness; /* [0..1, 0.36] */
+  float min_contrast;  /* [0..1, 0.025] */
+  float max_lid;       /* [0..1, 0.40] */
+} efiqa_gate_params;
+
+typedef struct efiqa_decision {
+  uint32_t struct_size;
+  int32_t status;      /* what the call returned */
+  int32_t state;       /* EFIQA_GATE_; never ready or captured when status is not EFIQA_STATUS_OK */
+  int32_t guidance;    /* EFIQA_GUIDANCE_ */
+  float clock_hour;    /* of "centre the eye": (0, 12], 12 = up, 3 = right in the frame; else 0 */
+  float progress;      /* 0..1; 1 exactly when captured */
+  float speed;         /* radii a second; NaN without an earlier field to compare with */
+  int32_t keep_slot;   /* 0 or 1: copy this frame's pixels into that buffer; -1: no need */
+  int32_t best_slot;   /* which buffer holds the best frame so far; -1: none yet */
+  float best_score;    /* NaN: none yet */
+  int64_t frame_index; /* of this frame, from 0 since open or reset */
+  int64_t best_frame_index; /* -1: none yet */
+  int64_t best_timestamp_ms;
+  /* Of this frame within its field of view; NaN where it could not be measured. */
+  float level;           /* mean luma, 0..1 of full scale */
+  float green;           /* mean green, 0..1 of full scale */
+  float saturated_share; /* of the pixels */
+  float sharpness;       /* fine detail over coarser detail; about 0.25 when out of focus */
+  float contrast;        /* of coarse detail, over the mean; what haze takes away */
+  float lid_share;       /* how much darker top or bottom is than the sides, 0..1 */
+} efiqa_decision;
+
 /* EFIQA_ABI_VERSION of the library; a program may compare it with the header's. */
 EFIQA_API int32_t efiqa_abi_version(void);
 /* "0.1.0". Static, never NULL, as the other names. */
@@ -267,6 +348,48 @@ EFIQA_API int32_t efiqa_overlay_render(efiqa_runtime* runtime, const efiqa_frame
                                        const efiqa_overlay* overlay, uint8_t* out,
                                        size_t out_size_bytes, ptrdiff_t out_stride_bytes,
                                        char* message, size_t message_size);
+
+/* A live capture gate. It answers hold, move, ready, captured to each preview, and finds the best
+ * frame of a stable run. It has no clock: timestamp_ms is yours. Use, once for each preview:
+ *
+ *   efiqa_gate_update(gate, runtime, &frame, now_ms, &report, &decision, message, sizeof message);
+ *   if (decision.keep_slot >= 0) memcpy(kept[decision.keep_slot], frame.data, frame_bytes);
+ *   if (decision.state == EFIQA_GATE_CAPTURED) take(kept[decision.best_slot]);
+ *   show(efiqa_guidance_text(decision.guidance, decision.clock_hour));
+ *
+ * A gate belongs to one thread at a time, as a runtime does. */
+
+/* Fills all but struct_size, which EFIQA_INIT has set, with the defaults. Not NULL. */
+EFIQA_API int32_t efiqa_gate_params_init(efiqa_gate_params* params);
+
+/* Opens a gate. `params` may be NULL: all defaults. `runtime` says what `good` is where
+ * params.min_score is 0, and is not kept; it may be NULL otherwise. On success *gate is the
+ * caller's, to be closed; on failure it is NULL. `gate` must not be NULL. Never blocks. */
+EFIQA_API int32_t efiqa_gate_open(const efiqa_runtime* runtime, const efiqa_gate_params* params,
+                                  efiqa_gate** gate, char* message, size_t message_size);
+
+/* Frees the gate and sets *gate to NULL; NULL and closing again are fine. */
+EFIQA_API int32_t efiqa_gate_close(efiqa_gate** gate);
+
+/* Assesses one preview and moves the gate. Blocks as efiqa_runtime_assess does, and allocates as
+ * little. timestamp_ms is when the frame was exposed, and must grow from call to call; where it
+ * does not, the call fails with EFIQA_STATUS_INVALID_ARGUMENT and the run starts over. A frame that
+ * cannot be assessed never counts as good. `report` and `message` may be NULL. */
+EFIQA_API int32_t efiqa_gate_update(efiqa_gate* gate, efiqa_runtime* runtime,
+                                    const efiqa_frame* frame, int64_t timestamp_ms,
+                                    efiqa_report* report, efiqa_decision* decision, char* message,
+                                    size_t message_size);
+
+/* Back to the beginning, for the next photograph or another clock. Not NULL. */
+EFIQA_API int32_t efiqa_gate_reset(efiqa_gate* gate);
+
+/* "no_eye", "searching", "hold_still", "ready", "captured"; else "unrecognised". Static, as the
+ * other two. */
+EFIQA_API const char* efiqa_gate_state_name(int32_t state);
+/* "centre_eye", "too_dark", ...; "" for none; else "unrecognised". */
+EFIQA_API const char* efiqa_guidance_name(int32_t guidance);
+/* One short English sentence for people; "" for a number outside the list. */
+EFIQA_API const char* efiqa_guidance_text(int32_t guidance, float clock_hour);
 
 #ifdef __cplusplus
 }
