@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-import numpy as np
-from numpy.typing import NDArray
-
 from efiqa import _core
 from efiqa.contract import Contract
 from efiqa.errors import BackendError, ClosedError, ModelError, OptionError, core_errors
@@ -96,7 +93,7 @@ class Runtime:
 
     def assess(
         self,
-        frame: NDArray[np.uint8],
+        frame: object,
         *,
         bgr: bool = False,
         pixel_format: str | None = None,
@@ -107,8 +104,10 @@ class Runtime:
 
         Args:
             frame: uint8 (H, W) grey, (H, W, 3) RGB, or (H, W, 4) RGBA, whose fourth channel is ignored; 64 to
-                8192 pixels a side. Views are taken without a copy as long as the pixels of a row lie side by
-                side. Do not write to it while it is assessed.
+                8192 pixels a side: a numpy array, or an object with ``__cuda_array_interface__`` or DLPack
+                (pycuda, CuPy, torch), which a Runtime on the GPU takes where it is, after the work of the
+                stream that writes it. Views are taken without a copy as long as the pixels of a row lie side
+                by side. Do not write to it while it is assessed.
             bgr: the channels are blue, green, red, as OpenCV has them.
             pixel_format: ``nv12``, uint8 (H * 3 / 2, W) with the plane of Y above that of U and V, or
                 ``yuyv``, uint8 (H, W, 2); None for the shapes above.
@@ -134,6 +133,7 @@ class Runtime:
         return make_report(
             report,
             array,
+            runtime=core,
             layout=layout,
             model={"id": info.model_id, "sha256": info.model_sha256},
             engine=info.engine,

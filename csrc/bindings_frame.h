@@ -1,0 +1,20 @@
+// Frames that Python hands over: numpy arrays, and arrays in the memory of a GPU.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <string>
+
+#include "frame.h"
+
+namespace efiqa {
+
+// Borrows the memory of a numpy array or a DeviceArray: the caller keeps `object` alive for the
+// call. Throws Error that names dtype, shape or strides.
+FrameView frame_view(const pybind11::object& object, const std::string& format_name,
+                     const std::string& yuv_matrix, const std::string& yuv_range);
+
+// The class DeviceArray, and the function that makes one of a DLPack capsule.
+void register_device_array(pybind11::module_& module);
+
+}  // namespace efiqa
