@@ -33,8 +33,8 @@ class FrameLayout:
 def checked_frame(frame: object, *, bgr: bool, pixel_format: str | None = None) -> tuple[Frame, str]:
     """Return ``frame`` as an array whose memory the core can read, and its pixel format's name.
 
-    Nothing is copied, on the host or from a GPU. A view is taken as it is when the pixels of a row lie side by
-    side and rows follow each other downwards, at any distance: every crop ``frame[y0:y1, x0:x1]`` is
+    Nothing is copied, on the host or from a GPU. A view is taken as it is when the pixels of a row lie side
+    by side and rows follow each other downwards, at any distance: every crop ``frame[y0:y1, x0:x1]`` is
     such a view. Limits of height and width are the core's own.
 
     Args:

@@ -2,8 +2,8 @@
 
 python examples/gpu_frame.py engine.plan photo.jpg [-o overlay.png]
 
-The photograph stands for what a CUDA decoder or a capture card writes: pycuda uploads it on a stream of its own, and
-the Runtime waits for that stream on the GPU. Needs a GPU, an efiqa built with TensorRT, and pycuda
+The photograph stands for what a CUDA decoder or a capture card writes: pycuda uploads it on a stream of its
+own, and the Runtime waits for that stream on the GPU. Needs a GPU, an efiqa built with TensorRT, and pycuda
 (`pip install 'efiqa[tensorrt]'`). CuPy arrays and torch tensors are handed over in the same way.
 """
 
