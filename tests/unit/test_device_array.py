@@ -103,9 +103,8 @@ def test_host_tensor_by_dlpack_gives_the_report_of_its_array(runtime):
 
 def test_device_frame_on_a_runtime_of_the_cpu_is_refused_and_leaves_it_usable(runtime):
     frame = drawn_eye()
-    with pytest.raises(
-        efiqa.FrameError, match="frame.memory is device, and this Runtime's engine .* runs on the CPU"
-    ):
+    message = r"frame.memory is device, and this Runtime's engine .* runs on the CPU"
+    with pytest.raises(efiqa.FrameError, match=message):
         runtime.assess(CudaArray())
     assert runtime.assess(frame).score is not None
 
