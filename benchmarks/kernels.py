@@ -4,7 +4,7 @@
 
 OpenCV's side is ``resize`` with INTER_AREA and the conversion to float32 NCHW, and ``applyColorMap`` with
 ``addWeighted``; that its colour index must first be enlarged to the frame is not even counted. efiqa's side
-is the runtime's own stages, and the overlay with its threads made anew. Before anything is timed both
+is the runtime's own stages. Before anything is timed both
 outputs are held against each other. Then all run in turn, round after round.
 """
 
@@ -63,6 +63,7 @@ class Work:
         self.frame = frame
         self.threads = threads
         self.runtime = open_runtime(threads)
+        self.pool = self.runtime.pool
         self.report = self.runtime.assess(frame, "rgb")
         x, y, side = self.report.crop
         # OpenCV cannot crop outside the frame; this frame's field of view is a pixel or two from its border.
@@ -121,7 +122,7 @@ class Work:
 
     def overlay(self) -> ByteArray:
         """Return the core's overlay; its threads are made anew in every call."""
-        return _core.render_overlay(self.frame, "rgb", self.report, max_alpha=MAX_ALPHA, threads=self.threads)
+        return _core.render_overlay(self.frame, "rgb", self.report, max_alpha=MAX_ALPHA, pool=self.pool)
 
     def opencv_overlay(self) -> ByteArray:
         """Return the frame under its coloured index, of the same opacity everywhere."""

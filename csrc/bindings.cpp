@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <memory>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -37,98 +38,12 @@ using Triple = std::array<float, 3>;
 // A crop may reach outside the frame, but not further than a frame could; keeps arithmetic exact.
 constexpr int kMaxCropPx = 4 * kMaxSidePx;
 
-std::string shape_of(const py::array& array) { return py::str(array.attr("shape")); }
-
-[[noreturn]] void refuse_frame(const std::string& message) {
-  throw Error(StatusCode::kInvalidFrame, message);
-}
-
 void check_range(const char* name, int value, int low, int high) {
   if (value >= low && value <= high) return;
   throw Error(StatusCode::kInvalidArgument, std::string(name) + " is " + std::to_string(value) +
                                                 ", expected " + std::to_string(low) + " to " +
                                                 std::to_string(high));
 }
-
-// What an array's shape must be, for messages.
-std::string expected_shape(PixelFormat format) {
-  if (format == PixelFormat::kGray8) return "(height, width)";
-  if (format == PixelFormat::kNv12) {
-    return "(height * 3 / 2, width), the plane of Y above that of U and V";
-  }
-  return "(height, width, " + std::to_string(bytes_per_pixel(format)) + ")";
-}
-
-void check_array(const py::object& object, const std::string& expected) {
-  if (!py::isinstance<py::array>(object)) {
-    refuse_frame("frame is of type " + std::string(Py_TYPE(object.ptr())->tp_name) +
-                 ", expected a numpy array of dtype uint8 and shape " + expected);
-  }
-  if (!py::isinstance<py::array_t<std::uint8_t>>(object)) {
-    const py::dtype type = py::reinterpret_borrow<py::array>(object).dtype();
-    const std::string name = py::str(type);
-    refuse_frame("frame.dtype is " + name + ", expected uint8; " +
-                 (type.kind() == 'f'
-                      ? "float frames are refused because their range would have to be guessed"
-                      : "other ranges are refused because their scale would have to be guessed") +
-                 ", so convert to 0..255 where the range is known");
-  }
-}
-
-void check_strides(const py::array& array, py::ssize_t pixel_bytes) {
-  if (array.strides(1) != pixel_bytes || (array.ndim() == 3 && array.strides(2) != 1)) {
-    refuse_frame("frame.strides is " + std::string(py::str(array.attr("strides"))) +
-                 ", expected contiguous pixels of " + std::to_string(pixel_bytes) +
-                 " bytes within a row; pass np.ascontiguousarray(frame)");
-  }
-  const py::ssize_t row_bytes = array.shape(1) * pixel_bytes;
-  if (array.strides(0) < row_bytes) {
-    refuse_frame("frame.strides[0] is " + std::to_string(array.strides(0)) +
-                 ", expected at least " + std::to_string(row_bytes) +
-                 " (rows must not overlap or run upwards); pass np.ascontiguousarray(frame)");
-  }
-}
-
-}  // namespace
-
-FrameView frame_view(const py::object& object, const std::string& format_name,
-                     const std::string& yuv_matrix, const std::string& yuv_range) {
-  FrameView view;
-  view.format = value_of_name(kPixelFormatNames, format_name, "pixel_format");
-  view.matrix = value_of_name(kYuvMatrixNames, yuv_matrix, "yuv_matrix");
-  view.range = value_of_name(kYuvRangeNames, yuv_range, "yuv_range");
-  const std::string expected = expected_shape(view.format);
-  check_array(object, expected);
-  const py::array array = py::reinterpret_borrow<py::array>(object);
-  const bool nv12 = view.format == PixelFormat::kNv12;
-  const py::ssize_t pixel_bytes = bytes_per_pixel(view.format);
-  const py::ssize_t wanted_dimensions = nv12 || view.format == PixelFormat::kGray8 ? 2 : 3;
-  if (array.ndim() != wanted_dimensions ||
-      (wanted_dimensions == 3 && array.shape(2) != pixel_bytes) ||
-      (nv12 && array.shape(0) % 3 != 0)) {
-    refuse_frame("frame.shape is " + shape_of(array) + ", expected " + expected +
-                 " for pixel_format \"" + format_name + "\"");
-  }
-  const py::ssize_t height = nv12 ? array.shape(0) / 3 * 2 : array.shape(0);
-  const py::ssize_t width = array.shape(1);
-  if (height < kMinSidePx || height > kMaxSidePx || width < kMinSidePx || width > kMaxSidePx) {
-    refuse_frame("frame.shape is " + shape_of(array) + ", expected height and width from " +
-                 std::to_string(kMinSidePx) + " to " + std::to_string(kMaxSidePx) + " pixels");
-  }
-  check_strides(array, pixel_bytes);
-  view.data = static_cast<const std::uint8_t*>(array.data());
-  view.width_px = static_cast<int>(width);
-  view.height_px = static_cast<int>(height);
-  view.row_stride_bytes = array.strides(0);
-  if (nv12) {
-    view.uv_data = view.data + height * view.row_stride_bytes;
-    view.uv_stride_bytes = view.row_stride_bytes;
-  }
-  validate_frame(view);
-  return view;
-}
-
-namespace {
 
 SquareCrop crop_of(const CropTuple& tuple) {
   const SquareCrop crop{std::get<0>(tuple), std::get<1>(tuple), std::get<2>(tuple)};
@@ -263,16 +178,34 @@ py::array_t<std::uint8_t> preprocess_u8(const py::object& frame, const std::stri
 }
 
 py::array_t<std::uint8_t> overlay(const py::object& frame, const std::string& pixel_format,
-                                  const Report& report, const std::string& colormap,
-                                  float max_alpha, int threads, const std::string& yuv_matrix,
-                                  const std::string& yuv_range) {
+                                  const Report& report, ThreadPool& pool,
+                                  const std::string& colormap, float max_alpha,
+                                  const std::string& yuv_matrix, const std::string& yuv_range) {
+  const FrameView view = frame_view(frame, pixel_format, yuv_matrix, yuv_range);
+  if (view.memory == Memory::kDevice) {
+    throw Error(StatusCode::kInvalidArgument,
+                "the frame lies in GPU memory; use Runtime.render_overlay, or copy it to the host");
+  }
+  const OverlayOptions options{value_of_name(kColormapNames, colormap, "colormap"), max_alpha};
+  py::array_t<std::uint8_t> out({view.height_px, view.width_px, 3});
+  std::uint8_t* data = out.mutable_data();
+  const py::gil_scoped_release release;
+  render_overlay(view, report, options, pool, data, std::ptrdiff_t{3} * view.width_px);
+  return out;
+}
+
+py::array_t<std::uint8_t> runtime_overlay(Runtime& runtime, const py::object& frame,
+                                          const std::string& pixel_format, const Report& report,
+                                          const std::string& colormap, float max_alpha,
+                                          const std::string& yuv_matrix,
+                                          const std::string& yuv_range) {
   const FrameView view = frame_view(frame, pixel_format, yuv_matrix, yuv_range);
   const OverlayOptions options{value_of_name(kColormapNames, colormap, "colormap"), max_alpha};
   py::array_t<std::uint8_t> out({view.height_px, view.width_px, 3});
   std::uint8_t* data = out.mutable_data();
   const py::gil_scoped_release release;
-  ThreadPool pool(threads);
-  render_overlay(view, report, options, pool, data, std::ptrdiff_t{3} * view.width_px);
+  runtime.render_overlay(view, report, options, data, std::ptrdiff_t{3} * view.width_px,
+                         Memory::kHost);
   return out;
 }
 
@@ -298,8 +231,9 @@ py::array_t<float> network_logits(Runtime& runtime, const py::object& object) {
   const auto input = py::reinterpret_borrow<py::array_t<float, py::array::c_style>>(object);
   if (input.ndim() != 3 || input.shape(0) != 3 || input.shape(1) != spec.height_px ||
       input.shape(2) != spec.width_px) {
-    throw Error(StatusCode::kInvalidArgument,
-                "input.shape is " + shape_of(input) + ", expected " + expected);
+    throw Error(
+        StatusCode::kInvalidArgument,
+        "input.shape is " + std::string(py::str(input.attr("shape"))) + ", expected " + expected);
   }
   py::array_t<float> logits({runtime.contract().grid_height, runtime.contract().grid_width});
   const float* from = input.data();
@@ -375,6 +309,9 @@ void register_report(py::module_& module) {
 }
 
 void register_runtime(py::module_& module) {
+  py::class_<ThreadPool, std::shared_ptr<ThreadPool>>(module, "ThreadPool", py::is_final())
+      .def(py::init<int>(), py::arg("threads"))
+      .def_property_readonly("threads", &ThreadPool::threads);
   py::class_<Runtime>(module, "Runtime", py::is_final())
       .def(py::init([](const py::object& model_path, const std::string& backend, int threads,
                        const std::string& operating_point, bool allow_untrained,
@@ -410,7 +347,12 @@ void register_runtime(py::module_& module) {
       .def_property_readonly("contract_text",
                              [](const Runtime& r) { return py::bytes(r.contract_text()); })
       .def_property_readonly("signed_by", &Runtime::signed_by)
+      .def("render_overlay", &runtime_overlay, py::arg("frame"), py::arg("pixel_format"),
+           py::arg("report"), py::kw_only(), py::arg("colormap") = "turbo",
+           py::arg("max_alpha") = 0.6, py::arg("yuv_matrix") = "bt601",
+           py::arg("yuv_range") = "limited")
       .def_property_readonly("engine_description", &Runtime::engine_description)
+      .def_property_readonly("pool", &Runtime::pool)
       .def_property_readonly("threads", [](const Runtime& r) { return r.pool()->threads(); });
 }
 
@@ -426,6 +368,7 @@ PYBIND11_MODULE(_core, module) {
   module.attr("MIN_PARITY_PATCH_COSINE_P1") = kMinParityPatchCosineP1;
   module.attr("MAX_PARITY_RELATIVE_FROBENIUS") = kMaxParityRelativeFrobenius;
   register_errors(module);
+  register_device_array(module);
   register_report(module);
   register_runtime(module);
   register_gate(module);
@@ -449,8 +392,8 @@ PYBIND11_MODULE(_core, module) {
              py::arg("threads") = 1, py::arg("yuv_matrix") = "bt601",
              py::arg("yuv_range") = "limited");
   module.def("render_overlay", &overlay, py::arg("frame"), py::arg("pixel_format"),
-             py::arg("report"), py::kw_only(), py::arg("colormap") = "turbo",
-             py::arg("max_alpha") = 0.6, py::arg("threads") = 1, py::arg("yuv_matrix") = "bt601",
+             py::arg("report"), py::kw_only(), py::arg("pool"), py::arg("colormap") = "turbo",
+             py::arg("max_alpha") = 0.6, py::arg("yuv_matrix") = "bt601",
              py::arg("yuv_range") = "limited");
   module.def(
       "validate_contract",

@@ -301,6 +301,6 @@ int32_t efiqa_overlay_render(efiqa_runtime* runtime, const efiqa_frame* frame,
     }
     const FrameView view = frame_view(frame);
     check_out(view, out, out_size_bytes, out_stride_bytes);
-    render_overlay(view, *runtime->report, options, *runtime->core->pool(), out, out_stride_bytes);
+    runtime->core->render_overlay(view, *runtime->report, options, out, out_stride_bytes);
   });
 }

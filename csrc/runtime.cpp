@@ -193,8 +193,9 @@ Runtime::Runtime(const ModelBytes& bytes, const RuntimeOptions& options) {
                options);
   if (!impl_->contract.parity_passed && !impl_->contract.golden.file.empty()) {
     throw Error(StatusCode::kModelInvalid,
-                "model " + name + " was built where its parity could not be measured, and that takes "
-                "its golden file; open it from its files, or link a model that passed");
+                "model " + name +
+                    " was built where its parity could not be measured, and that takes "
+                    "its golden file; open it from its files, or link a model that passed");
   }
   impl_->contract_text = std::move(contract_text);
 }

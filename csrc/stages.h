@@ -22,8 +22,8 @@ class Stages {
  public:
   virtual ~Stages() = default;
 
-  // Fills everything of `report` but the frame's size, and `measures` unless that is null. `frame` is
-  // valid. Throws Error; kDeadline where the work can be given up when the time is over.
+  // Fills everything of `report` but the frame's size, and `measures` unless that is null. `frame`
+  // is valid. Throws Error; kDeadline where the work can be given up when the time is over.
   virtual void run(const FrameView& frame, const OperatingPoint& operating_point,
                    const Deadline& deadline, Report& report, FrameMeasures* measures) = 0;
 

@@ -33,8 +33,7 @@ class HostStages : public Stages {
     if (report.fov.found()) {
       preprocessor_.run(frame, report.crop, report.fov, engine_->input().data);
       if (measures != nullptr) {
-        *measures =
-            meter_.measure(engine_->input().data, report.crop, report.fov, frame.height_px);
+        *measures = meter_.measure(engine_->input().data, report.crop, report.fov, frame.height_px);
       }
       timings.preprocess_ms = watch.lap_ms();
       deadline.check("before the network");

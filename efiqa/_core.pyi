@@ -64,6 +64,42 @@ class Report:
     timings_ms: dict[str, float]  # fov, preprocess, engine, postprocess, total
 
 @final
+class ThreadPool:
+    """csrc/parallel.h ThreadPool; calls from several threads wait for one another."""
+
+    def __init__(self, threads: int) -> None: ...
+    @property
+    def threads(self) -> int: ...
+
+@final
+class DeviceArray:
+    """A uint8 array in the memory of a GPU; borrows it and keeps ``owner`` alive. Strides in bytes.
+
+    ``stream`` is a CUDA stream's handle, on which the array is written; 0 and 1 are the default stream.
+    """
+
+    def __init__(
+        self, pointer: int, shape: list[int], strides: list[int], stream: int, owner: object
+    ) -> None: ...
+    @property
+    def pointer(self) -> int: ...
+    @property
+    def stream(self) -> int: ...
+    @property
+    def dtype(self) -> np.dtype[np.uint8]: ...
+    @property
+    def ndim(self) -> int: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def strides(self) -> tuple[int, ...]: ...
+
+def device_array_of_dlpack(capsule: object, stream: int) -> DeviceArray:
+    """Return the array in an unused capsule of ``__dlpack__``, made ready for ``stream``."""
+
+@final
 class Runtime:
     """csrc/runtime.h Runtime. The GIL is released while it opens and while it assesses."""
 
@@ -80,7 +116,7 @@ class Runtime:
     ) -> None: ...
     def assess(
         self,
-        frame: NDArray[np.uint8],
+        frame: NDArray[np.uint8] | DeviceArray,
         pixel_format: str,
         *,
         yuv_matrix: str = "bt601",
@@ -93,8 +129,23 @@ class Runtime:
     def contract_text(self) -> bytes: ...
     @property
     def signed_by(self) -> str: ...  # key id; "" when no trusted key was given
+    def render_overlay(
+        self,
+        frame: NDArray[np.uint8] | DeviceArray,
+        pixel_format: str,
+        report: Report,
+        *,
+        colormap: str = "turbo",
+        max_alpha: float = 0.6,
+        yuv_matrix: str = "bt601",
+        yuv_range: str = "limited",
+    ) -> NDArray[np.uint8]:
+        """Return (H, W, 3) RGB; for a frame on the GPU the report must be of the last assessed one."""
+
     @property
     def engine_description(self) -> str: ...
+    @property
+    def pool(self) -> ThreadPool: ...
     @property
     def threads(self) -> int: ...
 
@@ -138,7 +189,7 @@ class CaptureGate:
     def assess(
         self,
         runtime: Runtime,
-        frame: NDArray[np.uint8],
+        frame: NDArray[np.uint8] | DeviceArray,
         pixel_format: str,
         timestamp_ms: int,
         *,
@@ -225,13 +276,13 @@ def preprocess_u8(
     """Return the crop, resized, as RGB grey levels (height, width, 3)."""
 
 def render_overlay(
-    frame: NDArray[np.uint8],
+    frame: NDArray[np.uint8] | DeviceArray,
     pixel_format: str,
     report: Report,
     *,
+    pool: ThreadPool,
     colormap: str = "turbo",
     max_alpha: float = 0.6,
-    threads: int = 1,
     yuv_matrix: str = "bt601",
     yuv_range: str = "limited",
 ) -> NDArray[np.uint8]:

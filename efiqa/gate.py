@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from efiqa import _core
 from efiqa.errors import EfiqaError, OptionError, core_errors
-from efiqa.frame import FrameLayout
+from efiqa.frame import Frame, FrameLayout
 from efiqa.report import QualityReport
 from efiqa.runtime import Runtime
 
@@ -169,7 +169,7 @@ class CaptureGate:
 
     def update(
         self,
-        frame: NDArray[np.uint8],
+        frame: object,
         *,
         timestamp_ms: float,
         bgr: bool = False,
@@ -197,8 +197,13 @@ class CaptureGate:
         answers: list[tuple[_core.FrameMeasures, _core.GateDecision]] = []
         reached_core = False
 
-        def assess(core: _core.Runtime, array: NDArray[np.uint8], core_format: str) -> _core.Report:
+        def assess(core: _core.Runtime, array: Frame, core_format: str) -> _core.Report:
             nonlocal reached_core
+            if self._keep_frames and isinstance(array, _core.DeviceArray):
+                raise OptionError(
+                    "the frame lies in GPU memory and keep_frames is True: the gate's copies are the host's; "
+                    "open the gate with keep_frames=False, and copy what CaptureDecision.best names"
+                )
             reached_core = True
             report, measures, decision = self._core.assess(
                 core, array, core_format, time, yuv_matrix=yuv_matrix, yuv_range=yuv_range
@@ -215,7 +220,7 @@ class CaptureGate:
             raise
         measures, decision = answers[0]
         if decision.keep_slot >= 0:
-            self._keep(self._slots[decision.keep_slot], frame, layout, report)
+            self._keep(self._slots[decision.keep_slot], layout, report)
         return CaptureDecision(
             state=decision.state,
             guidance=decision.guidance,
@@ -236,11 +241,10 @@ class CaptureGate:
         with core_errors():
             self._core.reset()
 
-    def _keep(
-        self, slot: _Slot, frame: NDArray[np.uint8], layout: FrameLayout, report: QualityReport
-    ) -> None:
+    def _keep(self, slot: _Slot, layout: FrameLayout, report: QualityReport) -> None:
         slot.report, slot.layout = report, layout
-        if not self._keep_frames:
+        frame = report._frame
+        if not self._keep_frames or isinstance(frame, _core.DeviceArray):
             return
         if slot.frame is None or slot.frame.shape != frame.shape:
             slot.frame = np.empty(frame.shape, np.uint8)

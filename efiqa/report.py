@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from efiqa import _core, overlay
 from efiqa._files import write_atomically
 from efiqa.errors import OptionError, core_errors
-from efiqa.frame import FrameLayout, checked_frame
+from efiqa.frame import Frame, FrameLayout, checked_frame
 
 INLINE_SIDE_PX = 280  # of the picture in a notebook; about 60 kB as PNG
 
@@ -110,19 +110,23 @@ class QualityReport:
     model: Mapping[str, str]
     engine: str
     operating_point: str
-    _core: _core.Report = field(repr=False)
-    _frame: NDArray[np.uint8] = field(repr=False)
+    _report: _core.Report = field(repr=False)
+    _runtime: _core.Runtime | None = field(repr=False)  # of a frame on the GPU
+    _pool: _core.ThreadPool = field(repr=False)
+    _frame: Frame = field(repr=False)
     _layout: FrameLayout = field(repr=False)
 
     def overlay(
         self,
-        frame: NDArray[np.uint8] | None = None,
+        frame: object | None = None,
         *,
         bgr: bool | None = None,
         colormap: str = "turbo",
         max_alpha: float = 0.6,
     ) -> NDArray[np.uint8]:
-        """Return the frame with the map over it, uint8 (H, W, 3) RGB, of the frame's own size.
+        """Return the frame with the map over it, uint8 (H, W, 3) RGB, of the frame's own size, on the host.
+
+        A frame on the GPU is coloured there, by the Runtime that assessed it, which keeps its last map only.
 
         Args:
             frame: a frame of the assessed one's size, and in its format unless ``bgr`` is given; by default
@@ -134,22 +138,23 @@ class QualityReport:
 
         Raises:
             FrameError: ``frame`` is not such an array.
-            OptionError: an unknown colormap, an opacity outside 0..1, or a frame of another size.
+            OptionError: an unknown colormap, an opacity outside 0..1, a frame of another size, or one on the
+                GPU after its Runtime has assessed another.
         """
         layout = self._layout if bgr is None else FrameLayout(bgr)
         array, core_format = checked_frame(
             self._frame if frame is None else frame, bgr=layout.bgr, pixel_format=layout.pixel_format
         )
+        options: dict[str, Any] = {
+            "colormap": colormap,
+            "max_alpha": max_alpha,
+            "yuv_matrix": layout.yuv_matrix,
+            "yuv_range": layout.yuv_range,
+        }
         with core_errors():
-            return _core.render_overlay(
-                array,
-                core_format,
-                self._core,
-                colormap=colormap,
-                max_alpha=max_alpha,
-                yuv_matrix=layout.yuv_matrix,
-                yuv_range=layout.yuv_range,
-            )
+            if isinstance(array, _core.DeviceArray) and self._runtime is not None:
+                return self._runtime.render_overlay(array, core_format, self._report, **options)
+            return _core.render_overlay(array, core_format, self._report, pool=self._pool, **options)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the frame as plain dicts, lists, numbers and strings, ready for JSON.
@@ -181,7 +186,7 @@ class QualityReport:
         self,
         path: str | os.PathLike[str],
         *,
-        frame: NDArray[np.uint8] | None = None,
+        frame: object | None = None,
         bgr: bool | None = None,
         colormap: str = "turbo",
         max_alpha: float = 0.6,
@@ -228,8 +233,9 @@ class QualityReport:
 
 def make_report(
     core: _core.Report,
-    frame: NDArray[np.uint8],
+    frame: Frame,
     *,
+    runtime: _core.Runtime,
     layout: FrameLayout,
     model: Mapping[str, str],
     engine: str,
@@ -253,7 +259,9 @@ def make_report(
         model=MappingProxyType(dict(model)),
         engine=engine,
         operating_point=operating_point,
-        _core=core,
+        _report=core,
+        _runtime=runtime if isinstance(frame, _core.DeviceArray) else None,
+        _pool=runtime.pool,
         _frame=frame,
         _layout=layout,
     )

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from efiqa import _core
 from efiqa.contract import Contract
 from efiqa.errors import BackendError, ClosedError, ModelError, OptionError, core_errors
-from efiqa.frame import FrameLayout, checked_frame
+from efiqa.frame import Frame, FrameLayout, checked_frame
 from efiqa.report import QualityReport, make_report
 from efiqa.trust import PublicKey, trusted_key_bytes
 
 EMBEDDED_MODEL = Path(__file__).with_name("models") / "efiqa.onnx"
 BACKENDS = ("auto", "openvino", "tensorrt")
 _PLAN_SUFFIXES = (".plan", ".engine")
-_Assess = Callable[[_core.Runtime, NDArray[np.uint8], str], _core.Report]
+_Assess = Callable[[_core.Runtime, Frame, str], _core.Report]
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class Runtime:
 
     def assess(
         self,
-        frame: NDArray[np.uint8],
+        frame: object,
         *,
         bgr: bool = False,
         pixel_format: str | None = None,
@@ -127,8 +127,10 @@ class Runtime:
 
         Args:
             frame: uint8 (H, W) grey, (H, W, 3) RGB, or (H, W, 4) RGBA, whose fourth channel is ignored; 64 to
-                8192 pixels a side. Views are taken without a copy as long as the pixels of a row lie side by
-                side. Do not write to it while it is assessed.
+                8192 pixels a side: a numpy array, or an object with ``__cuda_array_interface__`` or DLPack
+                (pycuda, CuPy, torch), which a Runtime on the GPU takes where it is, after the work of the
+                stream that writes it. Views are taken without a copy as long as the pixels of a row lie side
+                by side. Do not write to it while it is assessed.
             bgr: the channels are blue, green, red, as OpenCV has them.
             pixel_format: ``nv12``, uint8 (H * 3 / 2, W) with the plane of Y above that of U and V, or
                 ``yuyv``, uint8 (H, W, 2); None for the shapes above.
@@ -144,12 +146,12 @@ class Runtime:
             ClosedError: after ``close()``.
         """
 
-        def assess(core: _core.Runtime, array: NDArray[np.uint8], core_format: str) -> _core.Report:
+        def assess(core: _core.Runtime, array: Frame, core_format: str) -> _core.Report:
             return core.assess(array, core_format, yuv_matrix=yuv_matrix, yuv_range=yuv_range)
 
         return self._judge(frame, FrameLayout(bgr, pixel_format, yuv_matrix, yuv_range), assess)
 
-    def _judge(self, frame: NDArray[np.uint8], layout: FrameLayout, assess: _Assess) -> QualityReport:
+    def _judge(self, frame: object, layout: FrameLayout, assess: _Assess) -> QualityReport:
         """Return the public report of what ``assess`` makes of the checked frame."""
         core = self._core
         if core is None:
@@ -161,6 +163,7 @@ class Runtime:
         return make_report(
             report,
             array,
+            runtime=core,
             layout=layout,
             model={"id": info.model_id, "sha256": info.model_sha256},
             engine=info.engine,

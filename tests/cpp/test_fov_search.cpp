@@ -199,7 +199,8 @@ TEST(fov_component_of_random_pixels_equals_a_flood) {
   for (int i = 0; i < 60; ++i) {
     const int width = 2 + static_cast<int>(random() % 100);
     const int height = 2 + static_cast<int>(random() % 40);
-    const int share = 35 + static_cast<int>(random() % 40);  // percent bright: from crumbs to one web
+    const int share =
+        35 + static_cast<int>(random() % 40);  // percent bright: from crumbs to one web
     std::vector<int> bright(static_cast<std::size_t>(width * height));
     for (int& b : bright) b = static_cast<int>(random() % 100) < share ? 1 : 0;
     const Pixels p = pixels_of(width, height, bright);

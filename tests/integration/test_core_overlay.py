@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from efiqa import _core
 from tests.helpers import drawn_eye
 
+POOL = _core.ThreadPool(2)
 TINY = Path(__file__).parents[1] / "golden" / "tiny.onnx"
 # Opacity has 256 steps, the colour 256 entries, and the map is interpolated in fixed point: near the middle
 # between two entries the neighbour may be taken, and turbo's entries differ by up to 8 levels.
@@ -76,14 +77,14 @@ def test_overlay_is_what_numpy_computes(pixel_format: str, height: int, width: i
     alpha = 0.6 * np.where(report.fov.mask(height, width), probability, 0.0)[:, :, None]
     table = np.array([255.0, 0.0, 0.0])
     expected = rgb * (1 - alpha) + table * alpha
-    out = _core.render_overlay(frame, pixel_format, report, colormap="red", max_alpha=0.6, threads=2)
+    out = _core.render_overlay(frame, pixel_format, report, colormap="red", max_alpha=0.6, pool=POOL)
     assert out.shape == (height, width, 3)
     # One colour: what is left is rounding of the index, the opacity and the result.
     assert np.abs(out - expected).max() <= 1.6
 
     color = colors_of("turbo")[np.rint(255 * probability).astype(int)]
     expected = rgb * (1 - alpha) + color * alpha
-    out = _core.render_overlay(frame, pixel_format, report, threads=2)
+    out = _core.render_overlay(frame, pixel_format, report, pool=POOL)
     difference = np.abs(out - expected)
     assert difference.max() <= WORST_LEVELS
     assert difference.mean() <= MEAN_LEVELS
@@ -98,7 +99,8 @@ def test_colormap_is_close_to_the_one_that_others_give_this_name(name: str, leve
     report = _core.Runtime(str(TINY), allow_untrained=True).assess(frame, "rgb")
     # At full opacity and probability p the overlay is p * color + (1 - p) * frame: solve for the colour where
     # p is large enough for that.
-    out = _core.render_overlay(frame, "rgb", report, colormap=name, max_alpha=1.0).astype(np.float64)
+    out = _core.render_overlay(frame, "rgb", report, pool=POOL, colormap=name, max_alpha=1.0)
+    out = out.astype(np.float64)
     probability = interpolated(filled(report.map, report.weights), report.crop, (640, 640))
     clear = report.fov.mask(640, 640) & (probability > 0.5)
     assert clear.any()
