@@ -112,6 +112,17 @@ def test_export_each_precision_is_typed_judged_and_opened_by_the_runtime(tmp_pat
     assert {finding.check: finding.detail for finding in verify(path) if finding.state == "failed"} == {}
 
 
+@pytest.mark.parametrize("name", ["bf16", "fp16", "int8"])
+def test_export_dense_adapter_answers_on_a_quarter_of_the_grid(tmp_path, name):
+    done = pipeline.export(
+        options_of(V3, size_px=128, adapter_kind="dense", precision=name), tmp_path / "model.onnx"
+    )
+    document = done.contract.to_dict()
+    assert (document["output"]["width"], document["output"]["height"]) == (2, 2)
+    assert document["id"] == f"{V3}-dense-128-{name}"
+    assert document["parity"]["status"] == "passed"
+
+
 def test_export_golden_sample_is_the_float32_original(tmp_path):
     path = tmp_path / "model.onnx"
     pipeline.export(options_of(precision="bf16"), path)
