@@ -171,4 +171,16 @@ EFIQA_HOST_DEVICE inline int atomic_add(int* place, int value) {
 #endif
 }
 
+EFIQA_HOST_DEVICE inline std::int64_t atomic_add(std::int64_t* place, std::int64_t value) {
+#if defined(__CUDA_ARCH__)
+  // Two's complement: the sum of the bits is that of the numbers.
+  return static_cast<std::int64_t>(atomicAdd(reinterpret_cast<unsigned long long*>(place),
+                                             static_cast<unsigned long long>(value)));
+#else
+  const std::int64_t old = *place;
+  *place = old + value;
+  return old;
+#endif
+}
+
 }  // namespace efiqa

@@ -49,6 +49,11 @@ class Messages : public nvinfer1::ILogger {
     warnings_.clear();
   }
 
+  bool any_error() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return !errors_.empty();
+  }
+
   // One line, of what was said since clear(): the errors, or where there are none the warnings.
   std::string text() {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -233,8 +238,12 @@ class TensorRtEngine : public Engine {
     description_ = std::string(product_name(kFlavour)) + " " + library_version() + " on " +
                    device.name + " (" + capability_text(device.capability) + ")";
 
-    runtime_.reset(nvinfer1::createInferRuntime(messages_));
-    if (!runtime_) fail("cannot start", StatusCode::kBackendUnavailable, "");
+    // After an error TensorRT 11.4 answers an address near null rather than null.
+    nvinfer1::IRuntime* runtime = nvinfer1::createInferRuntime(messages_);
+    if (runtime == nullptr || messages_.any_error()) {
+      fail("cannot start", StatusCode::kBackendUnavailable, "");
+    }
+    runtime_.reset(runtime);
     engine_.reset(runtime_->deserializeCudaEngine(plan.data(), plan.size()));
     if (!engine_) {
       fail("cannot open the plan", StatusCode::kModelInvalid, kBuildHere + contract.model_file);

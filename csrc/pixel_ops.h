@@ -1,7 +1,7 @@
 // Per-pixel arithmetic that the CPU loops and the CUDA kernels share.
 #pragma once
 
-#include <cmath>
+#include <cstddef>
 #include <cstdint>
 
 #include "frame.h"
@@ -93,18 +93,6 @@ EFIQA_HOST_DEVICE inline Rgb8 pixel_at(const FrameView& frame, const YuvScale& s
   return {pixel[order.red], pixel[order.green], pixel[order.blue]};
 }
 
-// Height of the resize filter's kernel at x, in output pixels of the downscale.
-EFIQA_HOST_DEVICE inline double filter_value(ResizeFilter filter, double x) {
-  if (filter == ResizeFilter::kBox) return x > -0.5 && x <= 0.5 ? 1.0 : 0.0;
-  const double distance = x < 0 ? -x : x;
-  return distance < 1.0 ? 1.0 - distance : 0.0;
-}
-
-// Half of the kernel's width, in output pixels of the downscale.
-EFIQA_HOST_DEVICE inline double filter_support(ResizeFilter filter) {
-  return filter == ResizeFilter::kBox ? 0.5 : 1.0;
-}
-
 // (level / 255 - mean) / std as one multiplication and one addition.
 struct ChannelScale {
   float factor = 1;
@@ -126,6 +114,9 @@ EFIQA_HOST_DEVICE inline std::uint8_t round_level(float level) {
   return static_cast<std::uint8_t>(clamped + 0.5f);
 }
 
-EFIQA_HOST_DEVICE inline float sigmoid(float x) { return 1.0f / (1.0f + std::exp(-x)); }
+// Centre of output pixel i of an axis whose pixels are `step` frame pixels wide, in frame pixels.
+EFIQA_HOST_DEVICE inline float output_center_px(int start_px, int i, float step) {
+  return static_cast<float>(start_px) + (static_cast<float>(i) + 0.5f) * step;
+}
 
 }  // namespace efiqa

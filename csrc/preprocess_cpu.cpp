@@ -9,6 +9,7 @@
 #include "frame_rows.h"
 #include "pixel_ops.h"
 #include "preprocess.h"
+#include "resize_taps.h"
 #include "status.h"
 
 namespace efiqa {
@@ -19,49 +20,31 @@ constexpr int kMaxCropPx = 4 * kMaxSidePx;  // room for any crop around a frame,
 // One pixel is read as four floats, whatever its number of channels.
 constexpr int kLanes = 4;
 
-// The weighted source pixels of every output pixel along one axis. `first` counts from the frame's
-// edge; taps outside the frame are dropped without renormalising, because they read black.
+// The weighted source pixels of every output pixel along one axis.
 struct Taps {
-  std::vector<int> first, count;
-  std::vector<float> weights;  // `stride` per output pixel
+  std::vector<int> first, count;  // frame pixels
+  std::vector<float> weights;     // `stride` per output pixel
   int stride = 0;
+  ResizeAxis made_for;
 
-  int crop_start = 0, crop_side = -1, frame_side = 0;  // what the table was made for
-
-  void prepare(ResizeFilter filter, int start, int side, int frame_side_px, int out_side) {
-    if (start == crop_start && side == crop_side && frame_side_px == frame_side) return;
-    const double scale = static_cast<double>(side) / out_side;
-    const double stretch = std::max(1.0, scale);
-    const double support = filter_support(filter) * stretch;
-    stride = static_cast<int>(std::ceil(support)) * 2 + 1;
-    first.resize(static_cast<std::size_t>(out_side));
-    count.resize(static_cast<std::size_t>(out_side));
-    weights.resize(static_cast<std::size_t>(out_side) * static_cast<std::size_t>(stride));
-    for (int i = 0; i < out_side; ++i)
-      fill(filter, i, scale, support, stretch, start, side, frame_side_px);
-    crop_start = start;
-    crop_side = side;
-    frame_side = frame_side_px;
-  }
-
- private:
-  void fill(ResizeFilter filter, int i, double scale, double support, double stretch, int start,
-            int side, int frame_side_px) {
-    const double center = (i + 0.5) * scale;
-    const int begin = std::max(0, static_cast<int>(center - support + 0.5));
-    const int end = std::min(side, static_cast<int>(center + support + 0.5));
-    double total = 0;
-    for (int x = begin; x < end; ++x) {
-      total += filter_value(filter, (x - center + 0.5) / stretch);
+  void prepare(const ResizeAxis& axis) {
+    if (axis.start == made_for.start && axis.side == made_for.side &&
+        axis.frame_side == made_for.frame_side) {
+      return;  // filter and size of the output never change
     }
-    const int inside_begin = std::max(begin, -start);
-    const int inside_end = std::min(end, frame_side_px - start);
-    float* out = weights.data() + static_cast<std::size_t>(i) * static_cast<std::size_t>(stride);
-    for (int x = inside_begin; x < inside_end; ++x) {
-      *out++ = static_cast<float>(filter_value(filter, (x - center + 0.5) / stretch) / total);
+    const std::size_t size = static_cast<std::size_t>(axis.out_side);
+    stride = max_taps(axis);
+    first.resize(size);
+    count.resize(size);
+    weights.resize(size * static_cast<std::size_t>(stride));
+    float* out = weights.data();
+    for (int i = 0; i < axis.out_side; ++i, out += stride) {
+      const TapRange range = tap_range(axis, i);
+      first[static_cast<std::size_t>(i)] = range.first;
+      count[static_cast<std::size_t>(i)] = range.count;
+      for (int k = 0; k < range.count; ++k) out[k] = tap_weight(axis, i, range, k);
     }
-    first[static_cast<std::size_t>(i)] = std::clamp(start + inside_begin, 0, frame_side_px - 1);
-    count[static_cast<std::size_t>(i)] = std::max(0, inside_end - inside_begin);
+    made_for = axis;
   }
 };
 
@@ -160,8 +143,7 @@ void visible_columns(const FieldOfView& fov, const SquareCrop& crop, int width, 
                      int* begin, int* end) {
   const float step = static_cast<float>(crop.side_px) / static_cast<float>(width);
   const auto inside = [&](int x) {
-    return fov.contains(static_cast<float>(crop.x_px) + (static_cast<float>(x) + 0.5f) * step,
-                        y_px);
+    return fov.contains(output_center_px(crop.x_px, x, step), y_px);
   };
   // The visible part is convex: a row of it is one interval.
   *begin = 0;
@@ -220,8 +202,8 @@ void Preprocessor::resample(const FrameView& frame, const SquareCrop& crop, cons
                             EmitRow&& emit_row) {
   check_crop(crop);
   Scratch& s = *scratch_;
-  s.columns.prepare(spec_.filter, crop.x_px, crop.side_px, frame.width_px, spec_.width_px);
-  s.rows.prepare(spec_.filter, crop.y_px, crop.side_px, frame.height_px, spec_.height_px);
+  s.columns.prepare({spec_.filter, crop.x_px, crop.side_px, frame.width_px, spec_.width_px});
+  s.rows.prepare({spec_.filter, crop.y_px, crop.side_px, frame.height_px, spec_.height_px});
   const bool yuv = is_yuv(frame.format);
   const int bytes_per_px = yuv ? 3 : bytes_per_pixel(frame.format);  // in the rows that are summed
   const ChannelOrder order = channel_order(frame.format);
@@ -264,9 +246,7 @@ void Preprocessor::resample(const FrameView& frame, const SquareCrop& crop, cons
                      s.columns.stride, bytes_per_px, width, order, levels);
         if (blank) {
           int begin = 0, end = 0;
-          visible_columns(fov, crop, width,
-                          static_cast<float>(crop.y_px) + (static_cast<float>(y) + 0.5f) * row_step,
-                          &begin, &end);
+          visible_columns(fov, crop, width, output_center_px(crop.y_px, y, row_step), &begin, &end);
           for (int c = 0; c < 3; ++c) {
             std::fill(levels + c * width, levels + c * width + begin, 0.0f);
             std::fill(levels + c * width + end, levels + (c + 1) * width, 0.0f);

@@ -72,7 +72,9 @@ struct TensorRt {
   int version = 100300;  // 10.3.0
   std::function<void(const float* input, float* output)> network;
   std::map<std::string, std::string> failing;  // function and what it logs
-  std::vector<std::string> warnings;           // logged by every deserializeCudaEngine
+  std::string
+      fail_in_capture;  // what enqueueV3 logs when its stream is being captured; empty: it can
+  std::vector<std::string> warnings;  // logged by every deserializeCudaEngine
   nvinfer1::ILogger* logger = nullptr;
   int alive = 0;  // runtimes, engines and contexts
   int runs = 0;   // of the network
@@ -161,7 +163,12 @@ class IExecutionContext : public efiqa_double::Counted {
   }
 
   bool enqueueV3(cudaStream_t stream) noexcept {
-    if (efiqa_double::tensorrt().fails("enqueueV3")) return false;
+    efiqa_double::TensorRt& trt = efiqa_double::tensorrt();
+    if (trt.fails("enqueueV3")) return false;
+    if (!trt.fail_in_capture.empty() && efiqa_double::stream_of(stream).capture != nullptr) {
+      trt.logger->log(ILogger::Severity::kERROR, trt.fail_in_capture.c_str());
+      return false;
+    }
     if (input_ == nullptr || output_ == nullptr) return false;
     efiqa_double::put(stream, [input = input_, output = output_] {
       ++efiqa_double::tensorrt().runs;
@@ -235,8 +242,11 @@ class IRuntime : public efiqa_double::Counted {
 };
 
 inline IRuntime* createInferRuntime(ILogger& logger) noexcept {
-  efiqa_double::tensorrt().logger = &logger;
-  return efiqa_double::tensorrt().fails("createInferRuntime") ? nullptr : new IRuntime;
+  efiqa_double::TensorRt& trt = efiqa_double::tensorrt();
+  trt.logger = &logger;
+  if (!trt.fails("createInferRuntime")) return new IRuntime;
+  // As TensorRT 11.4 was seen to answer after logging an error.
+  return trt.failing["createInferRuntime"].empty() ? nullptr : reinterpret_cast<IRuntime*>(0x228);
 }
 
 }  // namespace nvinfer1

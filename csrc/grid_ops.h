@@ -1,0 +1,198 @@
+// Arithmetic of the grid of cells that the crop is divided into, for CPU and GPU: how much of each
+// cell is visible, what a logit means, and which cells form a region.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#include "block.h"
+#include "fov.h"
+#include "fov_geometry.h"
+#include "report.h"
+#include "small_math.h"
+
+namespace efiqa {
+
+struct CropGrid {
+  FieldOfView fov;
+  SquareCrop crop;
+  int width = 0, height = 0;  // cells
+};
+
+struct CellBox {
+  double left = 0, top = 0, right = 0, bottom = 0;
+};
+
+// Part of a cell within the visible box.
+EFIQA_HOST_DEVICE inline CellBox cell_box(const CropGrid& grid, int cell) {
+  const int i = cell % grid.width, j = cell / grid.width;
+  const double step_x = static_cast<double>(grid.crop.side_px) / grid.width;
+  const double step_y = static_cast<double>(grid.crop.side_px) / grid.height;
+  return {max_of(static_cast<double>(grid.fov.left_px), grid.crop.x_px + i * step_x),
+          max_of(static_cast<double>(grid.fov.top_px), grid.crop.y_px + j * step_y),
+          min_of(static_cast<double>(grid.fov.right_px), grid.crop.x_px + (i + 1) * step_x),
+          min_of(static_cast<double>(grid.fov.bottom_px), grid.crop.y_px + (j + 1) * step_y)};
+}
+
+EFIQA_HOST_DEVICE inline float weight_of_area(const CropGrid& grid, double area) {
+  // Rounding leaves some 1e-15 of a cell that lies outside; it must not count as visible.
+  constexpr double kNoShare = 1e-9;
+  const double cell_area = static_cast<double>(grid.crop.side_px) / grid.width *
+                           (static_cast<double>(grid.crop.side_px) / grid.height);
+  const double share = min_of(area / cell_area, 1.0);
+  return share < kNoShare ? 0.0f : static_cast<float>(share);
+}
+
+struct CellShare {
+  float weight = 0;  // share of the cell that is visible, unless the rim cuts it
+  bool rim = false;
+};
+
+// Most cells lie within the circle or outside it as a whole.
+EFIQA_HOST_DEVICE inline CellShare simple_share(const CropGrid& grid, int cell) {
+  if (!grid.fov.found()) return {};
+  const CellBox box = cell_box(grid, cell);
+  if (box.right <= box.left || box.bottom <= box.top) return {};
+  const double x = static_cast<double>(grid.fov.center_x_px);
+  const double y = static_cast<double>(grid.fov.center_y_px);
+  const double radius = static_cast<double>(grid.fov.radius_px);
+  const double near_x = clamp_to(x, box.left, box.right) - x;
+  const double near_y = clamp_to(y, box.top, box.bottom) - y;
+  if (near_x * near_x + near_y * near_y >= radius * radius) return {};
+  const double far_x = max_of(x - box.left, box.right - x);
+  const double far_y = max_of(y - box.top, box.bottom - y);
+  if (far_x * far_x + far_y * far_y > radius * radius) return {0, true};
+  return {weight_of_area(grid, (box.right - box.left) * (box.bottom - box.top)), false};
+}
+
+EFIQA_HOST_DEVICE inline float rim_weight(const CropGrid& grid, int cell) {
+  const CellBox box = cell_box(grid, cell);
+  return weight_of_area(grid, circle_box_area(static_cast<double>(grid.fov.center_x_px),
+                                              static_cast<double>(grid.fov.center_y_px),
+                                              static_cast<double>(grid.fov.radius_px), box.left,
+                                              box.top, box.right, box.bottom));
+}
+
+EFIQA_HOST_DEVICE inline double sigmoid(double x) {
+  // The branch keeps exp() from overflowing.
+  if (x >= 0) return 1.0 / (1.0 + std::exp(-x));
+  const double e = std::exp(x);
+  return e / (1.0 + e);
+}
+
+// probability = sigmoid(scale * logit + offset)
+struct Calibration {
+  double scale = 1, offset = 0;
+};
+
+EFIQA_HOST_DEVICE inline float probability_of(const Calibration& calibration, float logit) {
+  return static_cast<float>(
+      sigmoid(calibration.scale * static_cast<double>(logit) + calibration.offset));
+}
+
+EFIQA_HOST_DEVICE inline bool is_finite(float value) { return value - value == 0; }
+
+// Sums in whole numbers, so that their value does not depend on the order: 1 is 2^40, the largest
+// sum of 128 x 128 cells with twice their position is below 2^62, and the smallest weight, 1e-9, is
+// still about 1000.
+constexpr double kFixedOne = 1099511627776.0;
+
+EFIQA_HOST_DEVICE inline std::int64_t to_fixed(double value) {
+  return static_cast<std::int64_t>(value * kFixedOne + 0.5);
+}
+
+// A connected group (8 neighbours) of cells, added up.
+struct Component {
+  std::int64_t weight = 0, probability = 0;      // the second weighted, both in fixed point
+  std::int64_t twice_x = 0, twice_y = 0;         // weighted, of cells' centres, in fixed point
+  int left = 0, top = 0, right = 0, bottom = 0;  // cells, inclusive
+  int first_cell = 0;  // breaks ties of equal weight, so that the order never varies
+};
+
+// The order of regions: largest first.
+EFIQA_HOST_DEVICE inline bool comes_before(const Component& a, const Component& b) {
+  return a.weight != b.weight ? a.weight > b.weight : a.first_cell < b.first_cell;
+}
+
+// One value per cell, and one count.
+struct ComponentScratch {
+  std::int32_t* parent;  // -1: not in a region
+  Component* by_root;    // of the group whose first cell this is
+  std::int32_t* roots;   // first cells, `*root_count` of them, in any order
+  std::int32_t* root_count;
+};
+
+// First cell of the group, as far as it is known. Reading an old parent is fine: it is an ancestor.
+EFIQA_HOST_DEVICE inline int root_of(const std::int32_t* parent, int cell) {
+  while (parent[cell] != cell) cell = parent[cell];
+  return cell;
+}
+
+// Makes one group of those of two cells; the smaller root wins.
+EFIQA_HOST_DEVICE inline void unite(std::int32_t* parent, int a, int b) {
+  for (;;) {
+    a = root_of(parent, a);
+    b = root_of(parent, b);
+    if (a == b) return;
+    const int low = min_of(a, b), high = max_of(a, b);
+    const int before = atomic_min(parent + high, low);
+    if (before == high) return;  // it was a root until now
+    a = before;                  // another thread was faster: its group and ours are one
+    b = low;
+  }
+}
+
+// Adds up the groups of cells that are visible and whose probability reaches `threshold`.
+template <typename Block>
+EFIQA_HOST_DEVICE void find_components(const Block& block, int width, int height, const float* map,
+                                       const float* weights, float threshold,
+                                       const ComponentScratch& scratch) {
+  std::int32_t* parent = scratch.parent;
+  const auto is_bad = [=](int x, int y) {
+    return x >= 0 && x < width && y >= 0 && parent[y * width + x] >= 0;
+  };
+  block.once([&] { *scratch.root_count = 0; });
+  block.for_each(width * height, [&](int cell) {
+    parent[cell] = weights[cell] > 0 && map[cell] >= threshold ? cell : -1;
+    scratch.by_root[cell] = {};
+    scratch.by_root[cell].left = width;
+  });
+  block.for_each(width * height, [&](int cell) {
+    const int x = cell % width, y = cell / width;
+    if (!is_bad(x, y)) return;
+    if (is_bad(x - 1, y)) unite(parent, cell, cell - 1);
+    for (int dx = -1; dx <= 1; ++dx) {
+      if (is_bad(x + dx, y - 1)) unite(parent, cell, cell - width + dx);
+    }
+  });
+  // A run of cells side by side is added up by the thread of its first cell.
+  block.for_each(width * height, [&](int cell) {
+    const int x = cell % width, y = cell / width;
+    if (!is_bad(x, y) || is_bad(x - 1, y)) return;
+    const int root = root_of(parent, cell);
+    Component run;
+    int end = x;
+    for (; is_bad(end, y); ++end) {
+      const double weight = static_cast<double>(weights[y * width + end]);
+      const std::int64_t fixed = to_fixed(weight);
+      run.weight += fixed;
+      run.probability += to_fixed(weight * static_cast<double>(map[y * width + end]));
+      run.twice_x += fixed * (2 * end + 1);
+    }
+    Component& group = scratch.by_root[root];
+    atomic_add(&group.weight, run.weight);
+    atomic_add(&group.probability, run.probability);
+    atomic_add(&group.twice_x, run.twice_x);
+    atomic_add(&group.twice_y, run.weight * (2 * y + 1));
+    atomic_min(&group.left, x);
+    atomic_max(&group.right, end - 1);
+    atomic_max(&group.bottom, y);
+    if (root != cell) return;
+    // The first cell of a group is the first of its topmost run.
+    group.first_cell = cell;
+    group.top = y;
+    scratch.roots[atomic_add(scratch.root_count, 1)] = cell;
+  });
+}
+
+}  // namespace efiqa

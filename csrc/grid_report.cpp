@@ -1,0 +1,92 @@
+#include "grid_report.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string>
+
+#include "status.h"
+
+namespace efiqa {
+namespace {
+
+constexpr double kPi = 3.14159265358979323846;
+// Of the radius: nearer to the centre a direction would be made of rounding errors.
+constexpr double kCenterDistance = 1e-3;
+
+float nan_value() { return std::numeric_limits<float>::quiet_NaN(); }
+
+Region region_of(const Component& group, const Report& report, double total_weight) {
+  const double weight = static_cast<double>(group.weight);
+  const double x = static_cast<double>(group.twice_x) / (2 * weight);  // of the centroid, in cells
+  const double y = static_cast<double>(group.twice_y) / (2 * weight);
+  const FieldOfView& fov = report.fov;
+  const double cell_width = static_cast<double>(report.crop.side_px) / report.grid_width;
+  const double cell_height = static_cast<double>(report.crop.side_px) / report.grid_height;
+  // The visible box lies in the frame, so clipping to it clips to the frame as well.
+  const auto clip = [](double value, float low, float high) {
+    return std::clamp(value, static_cast<double>(low), static_cast<double>(high));
+  };
+  const double left = clip(report.crop.x_px + group.left * cell_width, fov.left_px, fov.right_px);
+  const double right =
+      clip(report.crop.x_px + (group.right + 1) * cell_width, fov.left_px, fov.right_px);
+  const double top = clip(report.crop.y_px + group.top * cell_height, fov.top_px, fov.bottom_px);
+  const double bottom =
+      clip(report.crop.y_px + (group.bottom + 1) * cell_height, fov.top_px, fov.bottom_px);
+  const double dx = report.crop.x_px + x * cell_width - fov.center_x_px;
+  const double dy = report.crop.y_px + y * cell_height - fov.center_y_px;
+  const double distance = std::hypot(dx, dy) / fov.radius_px;
+
+  Region region;
+  region.x_px = static_cast<float>(left);
+  region.y_px = static_cast<float>(top);
+  region.width_px = static_cast<float>(right - left);
+  region.height_px = static_cast<float>(bottom - top);
+  region.area_share = static_cast<float>(weight / kFixedOne / total_weight);
+  region.mean_probability = static_cast<float>(static_cast<double>(group.probability) / weight);
+  // The centre of a cell that the rim cuts may lie outside.
+  region.center_distance = static_cast<float>(std::min(distance, 1.0));
+  if (distance > kCenterDistance) {
+    const double hour = std::atan2(dx, -dy) * 6 / kPi;  // clockwise from the top, -6 to 6
+    region.clock_hour = static_cast<float>(hour > 0 ? hour : hour + 12);
+  }
+  return region;
+}
+
+}  // namespace
+
+void clear_report(const Contract& contract, Report& report) {
+  const std::size_t cells = static_cast<std::size_t>(contract.grid_width) * contract.grid_height;
+  report.verdict = Verdict::kUnknown;
+  report.reason = Reason::kNoFieldOfView;
+  report.score = nan_value();
+  report.grid_width = contract.grid_width;
+  report.grid_height = contract.grid_height;
+  report.regions.clear();
+  report.regions.reserve(kMaxRegions);
+  report.map.assign(cells, nan_value());
+  report.weights.assign(cells, 0.0f);
+}
+
+void refuse_logit(float logit, int cell, int grid_width) {
+  throw Error(StatusCode::kEngineFailure,
+              "the engine answered " + std::to_string(logit) + " for grid cell (row " +
+                  std::to_string(cell / grid_width) + ", column " +
+                  std::to_string(cell % grid_width) +
+                  "), expected finite numbers; the model or its precision is not fit for use");
+}
+
+void grade(const GridSums& sums, const Component* components, int count,
+           const OperatingPoint& operating_point, Report& report) {
+  if (!(sums.weight > 0)) return;
+  for (int i = 0; i < count; ++i) {
+    report.regions.push_back(region_of(components[i], report, sums.weight));
+  }
+  report.score = static_cast<float>(1.0 - sums.weighted_probability / sums.weight);
+  const bool good = report.score >= operating_point.good_min_score;
+  const bool usable = report.score >= operating_point.usable_min_score;
+  report.reason = usable ? Reason::kNone : Reason::kLowAnatomyVisible;
+  report.verdict = good && usable ? Verdict::kGood : usable ? Verdict::kUsable : Verdict::kReject;
+}
+
+}  // namespace efiqa
