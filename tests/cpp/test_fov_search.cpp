@@ -1,8 +1,11 @@
 // The phases of the search must not depend on the order of their items: that is what lets a GPU
 // block spread them over its threads.
+#include <algorithm>
 #include <cstring>
+#include <memory>
 #include <numeric>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "check.h"
@@ -178,14 +181,16 @@ std::vector<int> flood(const Plane& plane, int* largest) {
 
 TEST(fov_search_in_any_order_gives_the_same_field) {
   std::mt19937 random(41);
-  std::vector<Drawing> drawings{page_of_text(), flat(300, 200, 90)};
+  std::vector<Drawing> drawings;  // moved in: a copy's view would still be the original's
+  drawings.push_back(page_of_text());
+  drawings.push_back(flat(300, 200, 90));
   for (int i = 0; i < 12; ++i) drawings.push_back(draw(efiqa_test::random_scene(random, i)));
   Scene filled;
   filled.radius = 700;
   drawings.push_back(draw(filled));
   Drawing noise = flat(400, 300, 0);
   for (std::uint8_t& p : noise.pixels) p = static_cast<std::uint8_t>(random() & 255u);
-  drawings.push_back(noise);
+  drawings.push_back(std::move(noise));
   for (const Drawing& d : drawings) {
     const FieldOfView expected = find(d.view), shuffled = find_shuffled(d.view);
     CHECK(std::memcmp(&expected, &shuffled, sizeof(expected)) == 0);
