@@ -6,11 +6,13 @@ in 10 it keeps what the parity figures were measured on.
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from efiqa._files import write_atomically
 from efiqa.build.monitor import OnProgress, Progress, TrtObject, make_log, make_monitor
@@ -18,6 +20,7 @@ from efiqa.build.provider import Provider
 from efiqa.errors import BuildError, ModelError, OptionError
 
 _MAX_ERRORS_SHOWN = 3
+_POLL_SECONDS = 0.1  # signal handlers run between two of these
 MIB = 1 << 20
 
 
@@ -114,23 +117,19 @@ class Builder:
         progress = Progress(on_progress)
         monitor = make_monitor(self._provider.module, progress)
         self._config.progress_monitor = monitor
-        # In a thread of its own: Python runs signal handlers in the main thread between two lines of Python,
-        # and an exception inside one of TensorRT's callbacks would end the process.
-        result: list[Any] = []
-        worker = threading.Thread(
-            target=lambda: result.append(self._builder.build_serialized_network(self._network, self._config)),
-            name="efiqa-build",
+        plan = _interruptible(
+            lambda: self._builder.build_serialized_network(self._network, self._config), progress
         )
-        worker.start()
-        _join(worker, progress)
         self._config.progress_monitor = None
         if progress.cancelled:
             raise KeyboardInterrupt
-        if not result or result[0] is None or result[0].nbytes == 0:
+        if isinstance(plan, Exception):
+            raise self._failure(f"failed with {type(plan).__name__} ({plan})")
+        if plan is None or plan.nbytes == 0:
             raise self._failure("built no plan")
         self._save_timing_cache()
         return BuiltPlan(
-            plan=memoryview(result[0]),
+            plan=memoryview(plan),
             network=facts,
             seconds=time.monotonic() - started,
         )
@@ -201,13 +200,41 @@ class Builder:
         return BuildError(f"{self._provider.name} {what}: {lines}")
 
 
-def _join(worker: threading.Thread, progress: Progress) -> None:
-    """Wait for ``worker``; an interrupt cancels ``progress`` and waits on until TensorRT has stopped."""
-    while worker.is_alive():
+def _interruptible(build: Callable[[], TrtObject], progress: Progress) -> TrtObject:
+    """Return what ``build`` returns, or the exception that it raises; Ctrl-C cancels ``progress`` meanwhile.
+
+    ``build`` has a thread of its own: Python runs signal handlers in the main thread between two lines of
+    Python, and an exception inside one of TensorRT's callbacks would end the process.
+    """
+    outcome: list[TrtObject] = []
+
+    def work() -> None:
         try:
-            worker.join(timeout=0.1)
-        except KeyboardInterrupt:
-            progress.cancel()
+            outcome.append(build())
+        except Exception as error:
+            outcome.append(error)
+
+    worker = threading.Thread(target=work, name="efiqa-build")
+    with _interrupts_cancel(progress):
+        worker.start()
+        while worker.is_alive():
+            worker.join(_POLL_SECONDS)
+    return outcome[0]
+
+
+@contextmanager
+def _interrupts_cancel(progress: Progress) -> Iterator[None]:
+    """Let Ctrl-C cancel ``progress`` instead of raising, so that TensorRT is never left behind."""
+    before = signal.getsignal(signal.SIGINT)
+    # Other threads get no KeyboardInterrupt, and a process that ignores SIGINT goes on ignoring it.
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+    signal.signal(signal.SIGINT, lambda *_: progress.cancel())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _parser_line(error: TrtObject) -> str:

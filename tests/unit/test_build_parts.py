@@ -1,6 +1,9 @@
 """The parts of efiqa/build that need no TensorRT: progress, targets, cache keys, providers."""
 
+import os
+import signal
 import sys
+import time
 import types
 from pathlib import Path
 
@@ -8,7 +11,7 @@ import pytest
 
 from efiqa import BackendError
 from efiqa.build import device, provider
-from efiqa.build.builder import BuiltPlan, NetworkFacts, Tensor
+from efiqa.build.builder import BuiltPlan, NetworkFacts, Tensor, _interruptible
 from efiqa.build.cache import PlanCache, cache_key, default_folder, file_sha256
 from efiqa.build.monitor import Progress
 
@@ -174,3 +177,43 @@ def test_provider_installed_imports_nothing():
     before = set(sys.modules)
     provider.installed()
     assert not [name for name in set(sys.modules) - before if name.startswith("tensorrt")]
+
+
+def test_interruptible_hands_on_what_the_build_returns_or_raises():
+    assert _interruptible(lambda: "plan", Progress()) == "plan"
+    error = RuntimeError("out of memory")
+
+    def fail():
+        raise error
+
+    assert _interruptible(fail, Progress()) is error
+
+
+def test_interruptible_build_sees_the_cancellation_and_is_waited_for():
+    progress = Progress()
+    seen = []
+
+    def build():
+        os.kill(os.getpid(), signal.SIGINT)
+        assert progress._cancelled.wait(60)
+        time.sleep(0.3)  # several polls
+        seen.append("stopped")
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert _interruptible(build, progress) is None
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert progress.cancelled
+    assert seen == ["stopped"]
+
+
+def test_interruptible_leaves_an_ignored_signal_ignored():
+    progress = Progress()
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert _interruptible(lambda: os.kill(os.getpid(), signal.SIGINT), progress) is None
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert not progress.cancelled
