@@ -69,7 +69,7 @@ struct GateParams {
   float max_field = 1.6f;    // 0.1..10, above min_field; of circles only
   // Measures of the frame, see FrameMeasures. 0 switches a least value off, 1 a greatest.
   float min_level = 0.13f;      // 0..1
-  float max_green = 0.62f;      // 0..1
+  float max_green = 0.80f;      // 0..1
   float max_saturated = 0.10f;  // 0..1
   float min_sharpness = 0.36f;  // 0..1
   float min_contrast = 0.025f;  // 0..1

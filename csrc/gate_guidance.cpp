@@ -48,7 +48,11 @@ Guidance measures_problem(const GateParams& p, const FrameMeasures& m, float sla
   if (!at_most(m.saturated_share, p.max_saturated, slack)) return Guidance::kTooBright;
   if (!at_most(m.lid_share, p.max_lid, slack)) return Guidance::kEyelid;
   if (!at_least(m.sharpness, p.min_sharpness, slack)) return Guidance::kOutOfFocus;
-  if (!at_least(m.contrast, p.min_contrast, slack)) return Guidance::kHaze;
+  if (!at_least(m.contrast, p.min_contrast, slack)) {
+    // Light near saturation is pale, too.
+    return at_most(m.green, p.max_green, -kExplanationMargin) ? Guidance::kHaze
+                                                              : Guidance::kTooBright;
+  }
   return Guidance::kNone;
 }
 

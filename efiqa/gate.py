@@ -55,7 +55,7 @@ class GateParams:
     min_field: float = 0.5
     max_field: float = 1.6
     min_level: float = 0.13
-    max_green: float = 0.62
+    max_green: float = 0.80
     max_saturated: float = 0.10
     min_sharpness: float = 0.36
     min_contrast: float = 0.025

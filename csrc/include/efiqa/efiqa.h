@@ -273,7 +273,7 @@ typedef struct efiqa_gate_params {
   float max_field;         /* [0.1..10, 1.6] likewise, of circles */
   /* Limits of the decision's measures; 0 switches a least value off, 1 a greatest. */
   float min_level;     /* [0..1, 0.13] */
-  float max_green;     /* [0..1, 0.62] */
+  float max_green;     /* [0..1, 0.80] */
   float max_saturated; /* [0..1, 0.10] */
   float min_sharpness; /* [0..1, 0.36] */
   float min_contrast;  /* [0..1, 0.025] */
