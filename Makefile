@@ -5,9 +5,9 @@ VENV ?= .venv
 TRAIN_VENV ?= .venv-train
 BUILD ?= build/cpp
 BIN := $(VENV)/bin
-SOURCES := pyproject.toml CMakeLists.txt $(wildcard csrc/*.cpp csrc/*.h)
-CXX_FILES := $(wildcard csrc/*.cpp csrc/*.h csrc/include/efiqa/*.h tests/cpp/*.cpp tests/cpp/*.h tests/cpp/*.c \
-  tests/fuzz/*.cpp tests/fuzz/*.h examples/*.c tests/capi/*.c)
+SOURCES := pyproject.toml CMakeLists.txt $(wildcard csrc/*.cpp csrc/*.cu csrc/*.h csrc/include/efiqa/*.h)
+CXX_FILES := $(wildcard csrc/*.cpp csrc/*.cu csrc/*.h csrc/include/efiqa/*.h tests/cpp/*.cpp tests/cpp/*.h \
+  tests/cpp/*.c tests/cpp/*/*.cpp tests/cpp/*/*.h tests/fuzz/*.cpp tests/fuzz/*.h examples/*.c tests/capi/*.c)
 PIP_FLAGS ?= -q
 export PYTHONDONTWRITEBYTECODE = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
