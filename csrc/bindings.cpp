@@ -264,6 +264,29 @@ py::dict timings_dict(const Timings& timings) {
   return dict;
 }
 
+py::array_t<float> network_logits(Runtime& runtime, const py::object& object) {
+  const PreprocessSpec& spec = runtime.contract().preprocess;
+  const std::string expected = "(3, " + std::to_string(spec.height_px) + ", " +
+                               std::to_string(spec.width_px) + "), C-contiguous float32";
+  if (!py::isinstance<py::array_t<float, py::array::c_style>>(object)) {
+    throw Error(StatusCode::kInvalidArgument, "input is of type " +
+                                                  std::string(Py_TYPE(object.ptr())->tp_name) +
+                                                  ", expected a numpy array " + expected);
+  }
+  const auto input = py::reinterpret_borrow<py::array_t<float, py::array::c_style>>(object);
+  if (input.ndim() != 3 || input.shape(0) != 3 || input.shape(1) != spec.height_px ||
+      input.shape(2) != spec.width_px) {
+    throw Error(StatusCode::kInvalidArgument,
+                "input.shape is " + shape_of(input) + ", expected " + expected);
+  }
+  py::array_t<float> logits({runtime.contract().grid_height, runtime.contract().grid_width});
+  const float* from = input.data();
+  float* to = logits.mutable_data();
+  const py::gil_scoped_release release;
+  runtime.run_network(from, to);
+  return logits;
+}
+
 void register_errors(py::module_& module) {
   PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<py::object> storage;
   storage.call_once_and_store_result(
@@ -357,6 +380,7 @@ void register_runtime(py::module_& module) {
           },
           py::arg("frame"), py::arg("pixel_format"), py::kw_only(), py::arg("yuv_matrix") = "bt601",
           py::arg("yuv_range") = "limited")
+      .def("run_network", &network_logits, py::arg("input"))
       .def_property_readonly("engine_description", &Runtime::engine_description)
       .def_property_readonly("threads", [](const Runtime& r) { return r.pool()->threads(); });
 }

@@ -216,6 +216,9 @@ void Runtime::render_overlay(const FrameView& frame, const Report& report,
     impl_->stages->render_overlay(frame, report, options, out, out_stride_bytes, out_memory);
   });
 }
+void Runtime::run_network(const float* input, float* logits) {
+  impl_->exclusively([&] { impl_->stages->run_network(input, logits); });
+}
 
 const Contract& Runtime::contract() const noexcept { return impl_->contract; }
 

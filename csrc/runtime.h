@@ -42,6 +42,9 @@ class Runtime {
   void render_overlay(const FrameView& frame, const Report& report, const OverlayOptions& options,
                       std::uint8_t* out, std::ptrdiff_t out_stride_bytes,
                       Memory out_memory = Memory::kHost);
+  // The network alone: host `input` (3, H, W), normalised as the contract says, gives host `logits`
+  // (h, w). Throws Error; kWrongThread when another thread is inside.
+  void run_network(const float* input, float* logits);
 
   const Contract& contract() const noexcept;
   std::string engine_description() const;

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from efiqa.contract import Contract as Contract
     from efiqa.contract import OperatingPoint as OperatingPoint
     from efiqa.errors import BackendError as BackendError
+    from efiqa.errors import BuildError as BuildError
     from efiqa.errors import ClosedError as ClosedError
     from efiqa.errors import ContractError as ContractError
     from efiqa.errors import EfiqaError as EfiqaError
@@ -38,6 +39,7 @@ _HOME = {
     "ClosedError": "errors",
     "ContractError": "errors",
     "EfiqaError": "errors",
+    "BuildError": "errors",
     "EngineError": "errors",
     "FileError": "errors",
     "FrameError": "errors",

@@ -83,6 +83,9 @@ class Runtime:
         yuv_matrix: str = "bt601",
         yuv_range: str = "limited",
     ) -> Report: ...
+    def run_network(self, input: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the logits (h, w) of one normalised input (3, H, W)."""
+
     @property
     def engine_description(self) -> str: ...
     @property

@@ -102,6 +102,20 @@ class Contract:
         document: dict[str, Any] = json.loads(self.text)
         return document
 
+    def check_model(self, path: str | os.PathLike[str], sha256: str) -> None:
+        """Raise ContractError unless ``sha256`` of the model file ``path`` is what this contract says."""
+        if sha256 == self.model_sha256:
+            return
+        again = (
+            "build the plan again with efiqa build"
+            if self.is_plan
+            else "export the model again with efiqa export"
+        )
+        raise ContractError(
+            f"{path} has the SHA-256 {sha256}, its contract expects {self.model_sha256}; the contract is of "
+            f"another model, or the file is damaged: copy both again, or {again}"
+        )
+
     @property
     def id(self) -> str:
         """Name of this contract, for example ``efiqa-lite0-384-v1``."""

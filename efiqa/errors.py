@@ -63,6 +63,12 @@ class BackendError(EfiqaError):
     default_code = "backend_unavailable"
 
 
+class BuildError(EfiqaError):
+    """TensorRT did not build a plan, or the plan that it built does not compute the same."""
+
+    default_code = "build_failed"
+
+
 class EngineError(EfiqaError):
     """The engine failed in the middle of a frame, or answered with NaN or infinity."""
 

@@ -140,6 +140,26 @@ class Runtime:
             operating_point=info.operating_point,
         )
 
+    def run_network(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the logits (N, 1, h, w) of the network alone, for checks against the original.
+
+        Args:
+            inputs: float32 (N, 3, H, W), cropped, resized and normalised as the contract says.
+
+        Raises:
+            OptionError: ``inputs`` is not such an array.
+            ThreadError, EngineError, ClosedError: as in ``assess``.
+        """
+        core = self._core
+        if core is None:
+            raise ClosedError("this Runtime is closed; open another one")
+        if not isinstance(inputs, np.ndarray) or inputs.ndim != 4 or len(inputs) == 0:
+            shape = getattr(inputs, "shape", type(inputs).__name__)
+            raise OptionError(f"inputs is {shape}, expected a float32 array (N, 3, H, W) with N from 1")
+        with core_errors():
+            logits = [core.run_network(np.ascontiguousarray(picture)) for picture in inputs]
+        return np.stack(logits)[:, None]
+
     def close(self) -> None:
         """Give the model and its buffers back. Closing twice is fine."""
         self._core = None

@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from efiqa.cli import assess, demo, doctor, info
+from efiqa.cli import assess, build, demo, doctor, info, verify
 from efiqa.errors import EfiqaError, OptionError
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 1, 2, 130, 141
@@ -32,7 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
     version = importlib.metadata.version("efiqa")
     parser.add_argument("--version", action="version", version=f"efiqa {version}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, dest="command")
-    for module in (assess, info, demo, doctor):
+    for module in (assess, info, verify, build, demo, doctor):
         module.add_parser(commands)
     return parser
 

@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
 def examine() -> list[Check]:
     """Return the findings in order; a check that raises is a ``failed`` one, never an exception."""
     checks = [_guarded(check) for check in (_openvino, _extension, _pictures, _embedded_model, _self_test)]
-    return [*checks, _demo_extra(), _train_extra(), _guarded(_tensorrt)]
+    return [*checks, _demo_extra(), _train_extra(), _guarded(_tensorrt), _guarded(_efiqa_build)]
 
 
 def _guarded(check: Callable[[], Check]) -> Check:
@@ -162,3 +162,12 @@ def _tensorrt() -> Check:
     return Check(
         "TensorRT", "missing", "not built into this installation", "the openvino back end runs .onnx models"
     )
+
+
+def _efiqa_build() -> Check:
+    from efiqa.build.provider import NAMES, installed
+
+    found = [f"{NAMES[flavour]} {version}" for flavour, version in installed()]
+    if found:
+        return Check("efiqa build", "ok", ", ".join(found))
+    return Check("efiqa build", "missing", "TensorRT, which builds plans", "pip install 'efiqa[tensorrt]'")

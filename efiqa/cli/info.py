@@ -39,6 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
 def collect(model: str | None) -> dict[str, Any]:
     """Return what ``efiqa info`` knows, ready for JSON."""
     from efiqa import _core
+    from efiqa.build.provider import installed
 
     return {
         "efiqa": _core.__version__,
@@ -49,6 +50,7 @@ def collect(model: str | None) -> dict[str, Any]:
         "cores_usable": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "libraries": {name: found for name in _LIBRARIES if (found := version_of(name))},
         "backends": _core.backends(),
+        "builders": [{"flavour": flavour, "version": version} for flavour, version in installed()],
         "model": _model_facts(model),
     }
 
@@ -94,6 +96,8 @@ def _print_facts(facts: dict[str, Any]) -> None:
         (row["name"], "yes" if row["built_in"] else "no", str(row["version"])) for row in facts["backends"]
     ]
     output.print_table(("back end", "built in", "version"), rows)
+    builders = [(row["flavour"], row["version"]) for row in facts["builders"]] or [("none", "")]
+    output.print_table(("builder of plans", "version"), builders)
     model = facts["model"]
     if "error" in model:
         print(f"model {model['path']}: {model['error']['message']} [{model['error']['code']}]")

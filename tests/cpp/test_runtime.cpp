@@ -337,3 +337,34 @@ TEST(runtime_tiny_model_takes_the_dark_side_for_bad) {
   CHECK(runtime.contract().id == "tiny-v1");
 }
 #endif
+
+TEST(runtime_network_alone_takes_its_input_and_gives_its_logits) {
+  RuntimeOptions options;
+  options.model_path = efiqa_test::golden_path("tiny.onnx");
+  options.allow_untrained = true;
+  options.threads = 1;
+  Runtime runtime(options);
+  std::vector<float> input(3 * 64 * 64, -1.0f);      // black: logit -2 + 1.5 * 3
+  for (int i = 0; i < 64 * 8; ++i) input[i] = 1.0f;  // the red channel of the first row of cells
+  std::vector<float> logits(8 * 8, 99.0f);
+  runtime.run_network(input.data(), logits.data());
+  for (int cell = 0; cell < 64; ++cell) CHECK_NEAR(logits[cell], cell < 8 ? -0.5 : 2.5, 1e-5);
+}
+
+TEST(runtime_network_alone_refuses_a_second_thread_and_stays_usable_after_a_failure) {
+  Bench bench;
+  const std::vector<float> input(3 * 64 * 64);
+  std::vector<float> logits(8 * 8);
+  bench.engine->on_run = [&] {
+    const std::string inner =
+        error_of([&] { bench.runtime->run_network(input.data(), logits.data()); });
+    CHECK_EQ(inner, std::string("wrong_thread: another thread is inside this Runtime; open one "
+                                "Runtime per thread"));
+    throw efiqa::Error(efiqa::StatusCode::kEngineFailure, "broken");
+  };
+  CHECK_EQ(error_of([&] { bench.runtime->run_network(input.data(), logits.data()); }),
+           std::string("engine_failure: broken"));
+  bench.engine->on_run = nullptr;
+  bench.runtime->run_network(input.data(), logits.data());
+  CHECK(logits[63] == -4.0f);
+}

@@ -17,7 +17,7 @@ def test_version_and_help(capsys):
     assert capsys.readouterr().out == f"efiqa {efiqa.__version__}\n"
     assert cli.main(["--help"]) == 0
     text = capsys.readouterr().out
-    assert all(name in text for name in ("assess", "info", "demo", "doctor"))
+    assert all(name in text for name in ("assess", "info", "verify", "build", "demo", "doctor"))
 
 
 def test_info_json_holds_contract_back_ends_versions_and_processor(tiny_model, capsys):
@@ -28,6 +28,7 @@ def test_info_json_holds_contract_back_ends_versions_and_processor(tiny_model, c
     assert facts["cores_usable"] >= 1
     assert facts["libraries"]["openvino"]
     assert {row["name"] for row in facts["backends"]} >= {"openvino", "tensorrt"}
+    assert all(set(row) == {"flavour", "version"} for row in facts["builders"])
     assert facts["model"]["contract"] == json.loads(contract_of(tiny_model).read_text())
     assert facts["model"]["engine"].startswith("OpenVINO")
 
@@ -102,7 +103,7 @@ def test_doctor_json_is_one_check_a_line(with_tiny_as_embedded, capsys):
     checks = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [check["name"] for check in checks] == [
         "openvino", "extension", "pictures", "embedded model", "self test",
-        "efiqa demo", "training", "TensorRT",
+        "efiqa demo", "training", "TensorRT", "efiqa build",
     ]  # fmt: skip
     assert {check["state"] for check in checks} <= {"ok", "missing"}
     assert all(check["fix"] for check in checks if check["state"] == "missing")
@@ -132,13 +133,15 @@ def test_doctor_optional_features_that_are_missing_name_their_extra(with_tiny_as
     real = importlib.util.find_spec
 
     def find(name, *rest):
-        return None if name in {"torch", "skimage"} else real(name, *rest)
+        hidden = {"torch", "skimage", "tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings"}
+        return None if name in hidden else real(name, *rest)
 
     monkeypatch.setattr("importlib.util.find_spec", find)
     checks = {check.name: check for check in doctor.examine()}
     assert checks["efiqa demo"].fix == "pip install 'efiqa[demo]'"
     assert checks["training"].fix == "pip install 'efiqa[train]'"
     assert "torch" in checks["training"].detail
+    assert checks["efiqa build"].fix == "pip install 'efiqa[tensorrt]'"
 
 
 def test_doctor_core_that_does_not_load_is_a_finding_not_a_crash(monkeypatch, capsys):

@@ -386,3 +386,30 @@ def test_assess_vessel_pictures_are_never_unknown(embedded_model, fundus_data):
         frames = {row["path"]: efiqa.read_image(fundus_data / row["path"]) for row in rows}
         verdicts = {path: runtime.assess(frame).verdict for path, frame in frames.items()}
     assert "unknown" not in verdicts.values(), verdicts
+
+
+def test_run_network_gives_the_logits_of_each_input(runtime):
+    inputs = np.full((2, 3, 64, 64), -1, np.float32)
+    inputs[1] = 1
+    logits = runtime.run_network(inputs)
+    assert logits.shape == (2, 1, 8, 8)
+    assert logits.dtype == np.float32
+    np.testing.assert_allclose(logits[0], 2.5, atol=1e-5)
+    np.testing.assert_allclose(logits[1], -6.5, atol=1e-5)
+
+
+def test_run_network_refuses_what_is_no_input(runtime):
+    fine = np.zeros((1, 3, 64, 64), np.float32)
+    for wrong, message in (
+        (fine[0], r"inputs is \(3, 64, 64\), expected a float32 array \(N, 3, H, W\)"),
+        (fine[:0], "with N from 1"),
+        ([1.0], "inputs is list"),
+        (fine.astype(np.float64), "expected a numpy array"),
+        (fine[:, :, :63], r"input.shape is \(3, 63, 64\), expected \(3, 64, 64\), C-contiguous float32"),
+        (fine[:, :2], r"input.shape is \(2, 64, 64\)"),
+    ):
+        with pytest.raises(efiqa.OptionError, match=message):
+            runtime.run_network(wrong)
+    runtime.close()
+    with pytest.raises(efiqa.ClosedError):
+        runtime.run_network(fine)
