@@ -6,6 +6,7 @@
 
 #include "colormap.h"
 #include "frame_rows.h"
+#include "overlay_ops.h"
 #include "pixel_ops.h"
 #include "postprocess.h"
 #include "status.h"
@@ -13,16 +14,11 @@
 namespace efiqa {
 namespace {
 
-constexpr int kMaxCells = kMaxGridCells * kMaxGridCells;
-constexpr int kChunkPx = 1024;        // pixels blended at a time: the buffers stay in the L1 cache
-constexpr int kRowGrain = 16;         // rows per task: some 20,000 pixels, tens of microseconds
-constexpr int kOpaque = 256;          // opacity 1 in fixed point
-constexpr int kCellScale = 255 << 8;  // probability 1 as a cell's fixed-point value
-constexpr int kIndexBits = 16;        // fraction bits of a colour index along a row
-constexpr int kTripleLanes = 4;       // a pixel's three 16-bit values are stored as one 64-bit word
+constexpr int kChunkPx = 1024;   // pixels blended at a time: the buffers stay in the L1 cache
+constexpr int kRowGrain = 16;    // rows per task: some 20,000 pixels, tens of microseconds
+constexpr int kTripleLanes = 4;  // a pixel's three 16-bit values are stored as one 64-bit word
 
-// What blending needs for each of the 256 steps of probability:
-// out = (frame * keep + add) >> 8, with add = color * opacity and the rounding already in it.
+// blend_entry() of each of the 256 steps of probability, a lane per channel.
 struct BlendTable {
   std::uint16_t keep[kColormapEntries][kTripleLanes];
   std::uint16_t add[kColormapEntries][kTripleLanes];
@@ -31,81 +27,29 @@ struct BlendTable {
 void make_blend_table(const OverlayOptions& options, BlendTable& table) {
   const auto& colors = colormap_table(options.colormap);
   for (int i = 0; i < kColormapEntries; ++i) {
-    const float opacity = options.max_alpha * static_cast<float>(i) / 255.0f;
-    const int alpha = static_cast<int>(std::lround(kOpaque * opacity));
-    const int color[kTripleLanes] = {colors[i].red, colors[i].green, colors[i].blue, 0};
+    const BlendEntry entry = blend_entry(colors[i], i, options.max_alpha);
+    const std::uint16_t add[kTripleLanes] = {entry.red, entry.green, entry.blue, 0};
     for (int c = 0; c < kTripleLanes; ++c) {
-      table.keep[i][c] = static_cast<std::uint16_t>(kOpaque - alpha);
-      table.add[i][c] = static_cast<std::uint16_t>(color[c] * alpha + kOpaque / 2);
+      table.keep[i][c] = entry.keep;
+      table.add[i][c] = add[c];
     }
   }
 }
 
-// The map in fixed point, without holes. About 50 KB, on the stack of the calling thread.
+// The map in fixed point. About 50 KB with what filling it needs, on the stack of the calling
+// thread.
 struct Grid {
   int width = 0, height = 0;
   std::uint16_t cells[kMaxCells];
-
-  std::uint16_t at(int x, int y) const { return cells[y * width + x]; }
 };
 
-// Cells outside the field of view take the mean of their neighbours that have a value, ring by
-// ring, so that interpolation near the rim sees nothing but the map. False: no cell has a value.
-bool fill_grid(const Report& report, Grid& grid) {
-  constexpr std::uint8_t kEmpty = 0, kFilled = 1, kNew = 2;
+bool fill_from(const Report& report, Grid& grid) {
   std::uint8_t state[kMaxCells];
+  int scratch[kBlockThreads];
   grid.width = report.grid_width;
   grid.height = report.grid_height;
-  const int count = grid.width * grid.height;
-  int filled = 0;
-  for (int i = 0; i < count; ++i) {
-    const float p = report.map[i];
-    const bool valid = report.weights[i] > 0 && p >= 0 && p <= 1;  // false for NaN
-    state[i] = valid ? kFilled : kEmpty;
-    grid.cells[i] = valid ? static_cast<std::uint16_t>(std::lround(p * kCellScale)) : 0;
-    filled += valid;
-  }
-  if (filled == 0) return false;
-  while (filled < count) {
-    for (int y = 0; y < grid.height; ++y) {
-      for (int x = 0; x < grid.width; ++x) {
-        const int cell = y * grid.width + x;
-        if (state[cell] != kEmpty) continue;
-        int sum = 0, neighbours = 0;
-        for (int ny = std::max(y - 1, 0); ny <= std::min(y + 1, grid.height - 1); ++ny) {
-          for (int nx = std::max(x - 1, 0); nx <= std::min(x + 1, grid.width - 1); ++nx) {
-            if (state[ny * grid.width + nx] != kFilled) continue;
-            sum += grid.at(nx, ny);
-            ++neighbours;
-          }
-        }
-        if (neighbours == 0) continue;
-        grid.cells[cell] = static_cast<std::uint16_t>(sum / neighbours);
-        state[cell] = kNew;
-        ++filled;
-      }
-    }
-    for (int i = 0; i < count; ++i) state[i] = state[i] == kEmpty ? kEmpty : kFilled;
-  }
-  return true;
-}
-
-// First pixel whose centre is at or right of (below) the centre of `cell`.
-int first_pixel_at(int cell, int origin_px, int side_px, int cells) {
-  return static_cast<int>(std::ceil((cell + 0.5) * side_px / cells + origin_px - 0.5));
-}
-
-// One row of the grid, interpolated between its neighbours above and below; index << kIndexBits.
-void interpolate_line(const Grid& grid, const SquareCrop& crop, int y_px, std::int32_t* line) {
-  const double position = (y_px + 0.5 - crop.y_px) * grid.height / crop.side_px - 0.5;
-  const double clamped = std::clamp(position, 0.0, grid.height - 1.0);
-  const int above = static_cast<int>(clamped);
-  const int below = std::min(above + 1, grid.height - 1);
-  const std::int64_t fraction = std::lround((clamped - above) * 65536);
-  for (int x = 0; x < grid.width; ++x) {
-    line[x] = static_cast<std::int32_t>(
-        (grid.at(x, above) * (65536 - fraction) + grid.at(x, below) * fraction) >> 8);
-  }
+  return fill_grid(SerialBlock(), grid.width, grid.height, report.map.data(), report.weights.data(),
+                   grid.cells, state, scratch);
 }
 
 EFIQA_CLONES
@@ -119,19 +63,14 @@ void ramp(std::int32_t start, std::int32_t step, int count, std::uint8_t* out) {
 // centres the index is a straight line, so no pixel has to look anything up.
 void interpolate_row(const Grid& grid, const SquareCrop& crop, const std::int32_t* line, int begin,
                      int end, std::uint8_t* indices) {
-  constexpr std::int32_t kHalf = 1 << (kIndexBits - 1);
-  const double cells_per_px = static_cast<double>(grid.width) / crop.side_px;
   int x = begin;
-  for (int cell = -1; cell < grid.width && x < end; ++cell) {
+  for (int cell = cell_before(crop, grid.width, begin); x < end; ++cell) {
     const bool last = cell == grid.width - 1;
-    const int stop =
-        last ? end : std::min(end, first_pixel_at(cell + 1, crop.x_px, crop.side_px, grid.width));
-    if (stop <= x) continue;
-    const std::int32_t from = line[std::max(cell, 0)];
-    const double slope = cell < 0 || last ? 0.0 : (line[cell + 1] - from) * cells_per_px;
-    const double offset_px = x + 0.5 - crop.x_px - (cell + 0.5) / cells_per_px;
-    const std::int32_t start = from + static_cast<std::int32_t>(std::lround(slope * offset_px));
-    ramp(start + kHalf, static_cast<std::int32_t>(std::lround(slope)), stop - x,
+    const int stop = last ? end : std::min(end, first_pixel_at(crop, grid.width, cell + 1));
+    if (stop <= x) continue;  // cells narrower than a pixel
+    const Segment segment = segment_of(crop, grid.width, cell, line[std::max(cell, 0)],
+                                       line[std::min(cell + 1, grid.width - 1)]);
+    ramp(segment.start + (x - segment.first_px) * segment.step, segment.step, stop - x,
          indices + (x - begin));
     x = stop;
   }
@@ -228,7 +167,7 @@ void render_overlay(const FrameView& frame, const Report& report, const OverlayO
   BlendTable table;
   make_blend_table(options, table);
   Grid grid;
-  const bool has_map = report.fov.found() && fill_grid(report, grid);
+  const bool has_map = report.fov.found() && fill_from(report, grid);
 
   pool.for_ranges(frame.height_px, kRowGrain, [&](int first_row, int end_row) {
     std::int32_t line[kMaxGridCells];
@@ -241,7 +180,8 @@ void render_overlay(const FrameView& frame, const Report& report, const OverlayO
       unpack_rgb(frame, span.end, y, frame.width_px - span.end,
                  target + std::ptrdiff_t{3} * span.end);
       if (count == 0) continue;
-      interpolate_line(grid, report.crop, y, line);
+      const GridRows rows = grid_rows(report.crop, grid.height, y);
+      for (int x = 0; x < grid.width; ++x) line[x] = line_value(grid.cells, grid.width, rows, x);
       interpolate_row(grid, report.crop, line, span.begin, span.end, indices);
       blend_pixels(table, frame, y, span.begin, indices, count,
                    target + std::ptrdiff_t{3} * span.begin);

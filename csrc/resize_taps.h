@@ -20,11 +20,12 @@ struct ResizeAxis {
   int out_side = 0;
 };
 
-// Taps outside the frame are left out without renormalising.
+// Taps outside the frame are left out without renormalising. Without initial values, as shared
+// memory has none.
 struct TapRange {
-  int first = 0, count = 0;  // frame pixels; first is 0..frame_side
-  int offset = 0;            // crop pixel of the first tap
-  std::int64_t total = 0;    // sum of filter_height over all taps, those outside the frame included
+  int first, count;    // frame pixels; first is 0..frame_side
+  int offset;          // crop pixel of the first tap
+  std::int64_t total;  // sum of filter_height over all taps, those outside the frame included
 };
 
 // Where a crop pixel lies exactly on the edge of a box, Pillow's doubles decide by their last
@@ -67,7 +68,7 @@ EFIQA_HOST_DEVICE inline TapRange tap_range(const ResizeAxis& axis, int i) {
   const int edge = axis.filter == ResizeFilter::kBox ? 1 : 0;
   const int begin = max_of(0, center - reach + axis.out_side - edge) / unit;
   const int end = min_of(axis.side, (center + reach + axis.out_side) / unit);
-  TapRange range;
+  TapRange range = {};
   for (int x = begin; x < end; ++x) range.total += filter_height(axis, i, x);
   range.offset = max_of(begin, -axis.start);
   range.first = clamp_to(axis.start + range.offset, 0, axis.frame_side);
