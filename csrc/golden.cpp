@@ -202,7 +202,7 @@ void check_golden(Stages& stages, const GoldenSet& golden, const std::string& mo
   const std::size_t input_values = golden.inputs.size() / golden.count;
   const std::size_t logit_values = golden.logits.size() / golden.count;
   for (std::size_t i = 0; i < static_cast<std::size_t>(golden.count); ++i) {
-    stages.infer(golden.inputs.data() + i * input_values, answers.data() + i * logit_values);
+    stages.run_network(golden.inputs.data() + i * input_values, answers.data() + i * logit_values);
   }
   const Parity parity = measure_parity(golden.logits, answers);
   if (parity.passed()) return;

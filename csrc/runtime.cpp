@@ -223,7 +223,7 @@ void Runtime::render_overlay(const FrameView& frame, const Report& report,
 }
 
 void Runtime::run_network(const float* input, float* logits) {
-  impl_->exclusively([&] { impl_->stages->infer(input, logits); });
+  impl_->exclusively([&] { impl_->stages->run_network(input, logits); });
 }
 
 const Contract& Runtime::contract() const noexcept { return impl_->contract; }

@@ -34,7 +34,7 @@ class Stages {
                               std::ptrdiff_t out_stride_bytes, Memory out_memory) = 0;
 
   // The engine alone, from and to arrays of the host: (3, H, W) and (h, w).
-  virtual void infer(const float* input, float* logits) = 0;
+  virtual void run_network(const float* input, float* logits) = 0;
 
   virtual std::string description() const = 0;  // the engine's, and how the stages run
 };

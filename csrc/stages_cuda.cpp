@@ -136,7 +136,7 @@ class DeviceStages : public Stages {
     });
   }
 
-  void infer(const float* input, float* logits) override {
+  void run_network(const float* input, float* logits) override {
     const DeviceGuard guard(device_);
     const TensorView in = engine_->input(), out = engine_->output();
     finish([&] {

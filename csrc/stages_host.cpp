@@ -55,7 +55,7 @@ class HostStages : public Stages {
     efiqa::render_overlay(frame, report, options, *pool_, out, out_stride_bytes);
   }
 
-  void infer(const float* input, float* logits) override {
+  void run_network(const float* input, float* logits) override {
     const TensorView in = engine_->input(), out = engine_->output();
     std::copy_n(input, value_count(in), in.data);
     engine_->run(nullptr);

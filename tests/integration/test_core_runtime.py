@@ -225,7 +225,7 @@ def test_argument_outside_its_list_is_refused_with_the_list() -> None:
         'pixel_format is "yuv", expected one of: rgb, bgr, gray, rgba, nv12, yuyv'
     )
     assert "expected one of: turbo, inferno" in refusal(
-        _core.render_overlay, EYE, "rgb", report, colormap="jet"
+        _core.render_overlay, EYE, "rgb", report, pool=_core.ThreadPool(1), colormap="jet"
     )
     assert "expected one of: auto, openvino" in refusal(_core.Runtime, "m", backend="cuda")
     assert "expected one of: box, triangle" in refusal(
