@@ -14,7 +14,7 @@ struct DeviceField {
   SquareCrop crop;  // all 0 without a field of view
 };
 
-// Owns its device buffers, made for the largest frame at once. Not thread-safe.
+// Owns its device buffers, 20 MB, made for the largest frame at once. Not thread-safe.
 class DeviceFovFinder {
  public:
   DeviceFovFinder();
