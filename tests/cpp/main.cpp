@@ -4,6 +4,9 @@
 #include <exception>
 
 #include "check.h"
+#ifdef EFIQA_TESTS_NEED_GPU
+#include "device_required.h"
+#endif
 
 namespace efiqa_test {
 namespace {
@@ -25,6 +28,9 @@ void fail(const char* file, int line, const std::string& message) {
 }  // namespace efiqa_test
 
 int main(int argc, char** argv) {
+#ifdef EFIQA_TESTS_NEED_GPU
+  if (const int code = efiqa_test::without_device(); code != 0) return code;
+#endif
   int passed = 0, failed = 0;
   for (const efiqa_test::Test& test : efiqa_test::tests()) {
     if (argc > 1 && std::strstr(test.name, argv[1]) == nullptr) continue;
