@@ -13,7 +13,7 @@ export PYTHONDONTWRITEBYTECODE = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-cpp test-capi test-python test-train fuzz sanitize lint types format bench bench-quality readme sbom clean
+.PHONY: help demo test test-cpp test-capi test-python test-tensorrt test-train fuzz sanitize lint types format bench bench-quality readme sbom clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -55,6 +55,9 @@ fuzz: $(VENV)/.dev  ## fuzz each target for FUZZ_SECONDS (60); needs clang with 
 test-python: $(VENV)/.dev  ## run the Python tests; the last lines say what was skipped and why
 	$(BIN)/python -m pytest -ra -m "not train" --ignore=tests/training --ignore=tests/capi
 
+test-tensorrt: $(VENV)/.tensorrt  ## build real TensorRT plans of small models; needs no GPU
+	EFIQA_REQUIRE=tensorrt $(BIN)/python -m pytest -ra -m tensorrt tests/integration
+
 test-train: $(TRAIN_VENV)/.train  ## run the training at toy size, in an environment with torch
 	$(TRAIN_VENV)/bin/python -m pytest -ra -m train tests/training
 
@@ -93,6 +96,10 @@ $(VENV)/.demo: $(BIN)/python $(SOURCES)
 $(VENV)/.dev: $(BIN)/python $(SOURCES)
 	$(BIN)/pip install $(PIP_FLAGS) -e '.[demo,dev]'
 	@touch $@ $(VENV)/.demo
+
+$(VENV)/.tensorrt: $(VENV)/.dev
+	$(BIN)/pip install $(PIP_FLAGS) -e '.[tensorrt]'
+	@touch $@
 
 $(VENV)/.bench: $(VENV)/.dev
 	$(BIN)/pip install $(PIP_FLAGS) torch==2.14.1 torchvision==0.29.1

@@ -49,6 +49,8 @@ class Options(ctypes.Structure):
         ),
         ("model_path", ctypes.c_char_p),
         ("operating_point", ctypes.c_char_p),
+        ("trusted_keys", ctypes.c_void_p),
+        *((name, ctypes.c_int32) for name in ("trusted_key_count", "require_signature")),
     )
 
 

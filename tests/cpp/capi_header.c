@@ -13,7 +13,7 @@ int efiqa_test_from_c(void) {
   efiqa_region region;
   efiqa_info info;
   efiqa_overlay overlay;
-  efiqa_gate *gate = NULL;
+  efiqa_gate* gate = NULL;
   efiqa_gate_params params;
   efiqa_decision decision;
   uint8_t pixel[3] = {0, 0, 0};
