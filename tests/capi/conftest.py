@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,18 @@ def required(path: Path) -> Path:
     if not path.exists():
         pytest.fail(f"{path} does not exist; build it first (make test-cpp)")
     return path
+
+
+def pkg_config(libdir: Path, *questions: str) -> list[str]:
+    """Return what ``pkg-config`` answers for the library in ``libdir``; skips where there is none."""
+    if shutil.which("pkg-config") is None:
+        pytest.skip("pkg-config is not installed")
+    environment = {**os.environ, "PKG_CONFIG_PATH": str(libdir / "pkgconfig")}
+    done = subprocess.run(
+        ["pkg-config", *questions, "efiqa"], capture_output=True, text=True, check=False, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
 
 
 @pytest.fixture(scope="session")

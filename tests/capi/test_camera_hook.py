@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.capi.conftest import pkg_config
 from tests.helpers import REPOSITORY
 
 WIDTH_PX, HEIGHT_PX = 640, 480
@@ -19,11 +20,7 @@ def hook(prefix, tmp_path_factory):
     program = tmp_path_factory.mktemp("hook") / "camera_hook"
     source = REPOSITORY / "examples" / "camera_hook.c"
     strict = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
-    environment = {**os.environ, "PKG_CONFIG_PATH": str(prefix.libdir / "pkgconfig")}
-    flags = subprocess.run(
-        ["pkg-config", "--cflags", "--libs", "efiqa"],
-        capture_output=True, text=True, check=True, env=environment,
-    ).stdout.split()  # fmt: skip
+    flags = pkg_config(prefix.libdir, "--cflags", "--libs")
     rpath = f"-Wl,-rpath,{prefix.libdir}"
     subprocess.run(["cc", *strict, source, "-o", program, *flags, rpath], check=True)
 

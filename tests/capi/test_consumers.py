@@ -6,7 +6,7 @@ import textwrap
 
 import pytest
 
-from tests.capi.conftest import HEADER
+from tests.capi.conftest import HEADER, pkg_config
 from tests.helpers import REPOSITORY
 
 STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
@@ -58,8 +58,7 @@ def expect_answer(program):
 def test_pkg_config_project_builds_and_runs(prefix, project):
     folder, suffix = project
     _, compiler, standard = LANGUAGES[suffix]
-    environment = {**os.environ, "PKG_CONFIG_PATH": str(prefix.libdir / "pkgconfig")}
-    flags = run(["pkg-config", "--cflags", "--libs", "efiqa"], env=environment).split()
+    flags = pkg_config(prefix.libdir, "--cflags", "--libs")
     rpath = f"-Wl,-rpath,{prefix.libdir}"
     program = folder / "main"
     run([compiler, standard, *STRICT, folder / f"main.{suffix}", "-o", program, *flags, rpath])
@@ -69,8 +68,7 @@ def test_pkg_config_project_builds_and_runs(prefix, project):
 def test_pkg_config_knows_the_version(prefix):
     from efiqa import __version__
 
-    environment = {**os.environ, "PKG_CONFIG_PATH": str(prefix.libdir / "pkgconfig")}
-    assert run(["pkg-config", "--modversion", "efiqa"], env=environment).strip() == __version__
+    assert pkg_config(prefix.libdir, "--modversion") == [__version__]
 
 
 def test_cmake_project_builds_and_runs(prefix, project):
@@ -102,8 +100,7 @@ def test_prefix_can_be_moved(prefix, project, tmp_path_factory):
     moved = tmp_path_factory.mktemp("elsewhere") / "efiqa"
     run(["cp", "-a", prefix.folder, moved])
     libdir = moved / prefix.libdir.relative_to(prefix.folder)
-    environment = {**os.environ, "PKG_CONFIG_PATH": str(libdir / "pkgconfig")}
-    flags = run(["pkg-config", "--cflags", "--libs", "efiqa"], env=environment).split()
+    flags = pkg_config(libdir, "--cflags", "--libs")
     assert not [flag for flag in flags if str(prefix.folder) in flag]
     _, compiler, standard = LANGUAGES[suffix]
     rpath = f"-Wl,-rpath,{libdir}"
@@ -116,8 +113,7 @@ def test_firmware_guide_example_prints_what_the_guide_says(prefix, retina, tmp_p
     marked = guide.split("<!-- example:begin -->")[1].split("<!-- example:end -->")[0]
     code, output = (marked.split(f"```{kind}\n")[1].split("```")[0] for kind in ("c", "text"))
     (tmp_path / "main.c").write_text(code)
-    environment = {**os.environ, "PKG_CONFIG_PATH": str(prefix.libdir / "pkgconfig")}
-    flags = run(["pkg-config", "--cflags", "--libs", "efiqa"], env=environment).split()
+    flags = pkg_config(prefix.libdir, "--cflags", "--libs")
     rpath = f"-Wl,-rpath,{prefix.libdir}"
     run(["cc", "-std=c99", *STRICT, tmp_path / "main.c", "-o", tmp_path / "main", *flags, rpath])
     done = subprocess.run([tmp_path / "main"], input=retina.tobytes(), capture_output=True, check=True)

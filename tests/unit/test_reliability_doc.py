@@ -11,7 +11,7 @@ def test_reliability_page_names_only_tests_that_exist():
     assert len(named) >= 20
     sources = [path for suffix in ("*.py", "*.cpp") for path in (REPOSITORY / "tests").rglob(suffix)]
     text = "\n".join(path.read_text(encoding="utf-8") for path in sources)
-    there = set(re.findall(r"^(?:def |TEST\()(\w+)", text, re.MULTILINE))
+    there = set(re.findall(r"^ *(?:def |TEST\()(\w+)", text, re.MULTILINE))
     assert named - there == set()
 
 
