@@ -36,7 +36,7 @@ void make_blend_table(const OverlayOptions& options, BlendTable& table) {
   }
 }
 
-// The map in fixed point. About 50 KB with what filling it needs, on the stack of the calling
+// The map in fixed point. About 70 KB with what filling it needs, on the stack of the calling
 // thread.
 struct Grid {
   int width = 0, height = 0;
@@ -44,12 +44,12 @@ struct Grid {
 };
 
 bool fill_from(const Report& report, Grid& grid) {
-  std::uint8_t state[kMaxCells];
+  std::uint8_t known[2 * kMaxCells];
   int scratch[kBlockThreads];
   grid.width = report.grid_width;
   grid.height = report.grid_height;
   return fill_grid(SerialBlock(), grid.width, grid.height, report.map.data(), report.weights.data(),
-                   grid.cells, state, scratch);
+                   grid.cells, known, scratch);
 }
 
 EFIQA_CLONES

@@ -22,7 +22,7 @@ constexpr int kPieceBytes = 16;
 constexpr int kQuadWords = 3;
 
 struct FillMemory {
-  std::uint8_t state[kMaxCells];
+  std::uint8_t known[2 * kMaxCells];
   int scratch[kBlockThreads];
 };
 
@@ -31,7 +31,7 @@ __global__ void __launch_bounds__(kFillThreads)
   __shared__ FillMemory memory;
   const KernelBlock block;
   const bool filled = fill_grid(block, grid.width, grid.height, map, weights, grid.cells,
-                                memory.state, memory.scratch);
+                                memory.known, memory.scratch);
   block.once([&] { *grid.filled = filled ? 1 : 0; });
 }
 

@@ -37,46 +37,43 @@ EFIQA_HOST_DEVICE inline BlendEntry blend_entry(Rgb8 color, int index, float max
 
 // The map in fixed point, `cells` of it, without holes: cells outside the field of view take the
 // mean of their neighbours that have a value, ring by ring, so that interpolation near the rim sees
-// nothing but the map. False: no cell has a value. `state`: one byte per cell; `scratch`:
+// nothing but the map. False: no cell has a value. `known`: two bytes per cell; `scratch`:
 // kBlockThreads values.
 template <typename Block>
 EFIQA_HOST_DEVICE bool fill_grid(const Block& block, int width, int height, const float* map,
-                                 const float* weights, std::uint16_t* cells, std::uint8_t* state,
+                                 const float* weights, std::uint16_t* cells, std::uint8_t* known,
                                  int* scratch) {
-  constexpr std::uint8_t kEmpty = 0, kFilled = 1, kNew = 2;
   const int count = width * height;
+  std::uint8_t* known_next = known + count;  // so that no cell is read while it is written
   block.for_each(count, [&](int i) {
     const float p = map[i];
     const bool valid = weights[i] > 0 && p >= 0 && p <= 1;  // false for NaN
-    state[i] = valid ? kFilled : kEmpty;
+    known[i] = known_next[i] = valid ? 1 : 0;
     cells[i] = valid ? static_cast<std::uint16_t>(std::lround(p * kCellScale)) : 0;
   });
-  const auto count_empty = [&] {
+  const auto count_unknown = [&] {
     return block.reduce(
-        count, 0, [&](int i) { return state[i] == kEmpty ? 1 : 0; },
-        [](int a, int b) { return a + b; }, scratch);
+        count, 0, [&](int i) { return 1 - known[i]; }, [](int a, int b) { return a + b; }, scratch);
   };
-  int empty = count_empty();
-  if (empty == count) return false;
-  for (; empty > 0; empty = count_empty()) {
+  int unknown = count_unknown();
+  if (unknown == count) return false;
+  for (; unknown > 0; unknown = count_unknown()) {
     block.for_each(count, [&](int cell) {
-      if (state[cell] != kEmpty) return;
+      if (known[cell] != 0) return;
       const int x = cell % width, y = cell / width;
       int sum = 0, neighbours = 0;
       for (int ny = max_of(y - 1, 0); ny <= min_of(y + 1, height - 1); ++ny) {
         for (int nx = max_of(x - 1, 0); nx <= min_of(x + 1, width - 1); ++nx) {
-          if (state[ny * width + nx] != kFilled) continue;
+          if (known[ny * width + nx] == 0) continue;
           sum += cells[ny * width + nx];
           ++neighbours;
         }
       }
       if (neighbours == 0) return;
       cells[cell] = static_cast<std::uint16_t>(sum / neighbours);
-      state[cell] = kNew;  // to its neighbours still empty, whichever comes first
+      known_next[cell] = 1;
     });
-    block.for_each(count, [&](int i) {
-      if (state[i] == kNew) state[i] = kFilled;
-    });
+    block.for_each(count, [&](int i) { known[i] = known_next[i]; });
   }
   return true;
 }
