@@ -315,7 +315,8 @@ void register_runtime(py::module_& module) {
   py::class_<Runtime>(module, "Runtime", py::is_final())
       .def(py::init([](const py::object& model_path, const std::string& backend, int threads,
                        const std::string& operating_point, bool allow_untrained,
-                       const std::vector<py::bytes>& trusted_keys, bool require_signature) {
+                       const std::vector<py::bytes>& trusted_keys, bool require_signature,
+                       int deadline_ms) {
              RuntimeOptions options;
              options.model_path = path_of(model_path);
              options.backend = value_of_name(kBackendNames, backend, "backend");
@@ -324,13 +325,14 @@ void register_runtime(py::module_& module) {
              options.allow_untrained = allow_untrained;
              options.trusted_keys = keys_of(trusted_keys);
              options.require_signature = require_signature;
+             options.deadline_ms = deadline_ms;
              const py::gil_scoped_release release;
              return std::make_unique<Runtime>(options);
            }),
            py::arg("model_path"), py::kw_only(), py::arg("backend") = "auto",
            py::arg("threads") = 0, py::arg("operating_point") = "",
            py::arg("allow_untrained") = false, py::arg("trusted_keys") = py::tuple(),
-           py::arg("require_signature") = false)
+           py::arg("require_signature") = false, py::arg("deadline_ms") = 0)
       .def(
           "assess",
           [](Runtime& runtime, const py::object& frame, const std::string& pixel_format,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from efiqa.errors import BuildError as BuildError
     from efiqa.errors import ClosedError as ClosedError
     from efiqa.errors import ContractError as ContractError
+    from efiqa.errors import DeadlineError as DeadlineError
     from efiqa.errors import EfiqaError as EfiqaError
     from efiqa.errors import EngineError as EngineError
     from efiqa.errors import FileError as FileError
@@ -44,6 +45,7 @@ _HOME = {
     "BackendError": "errors",
     "ClosedError": "errors",
     "ContractError": "errors",
+    "DeadlineError": "errors",
     "EfiqaError": "errors",
     "BuildError": "errors",
     "EngineError": "errors",

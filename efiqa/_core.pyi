@@ -113,6 +113,7 @@ class Runtime:
         allow_untrained: bool = False,
         trusted_keys: Sequence[bytes] = (),
         require_signature: bool = False,
+        deadline_ms: int = 0,
     ) -> None: ...
     def assess(
         self,

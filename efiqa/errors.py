@@ -81,6 +81,12 @@ class EngineError(EfiqaError):
     default_code = "engine_failure"
 
 
+class DeadlineError(EfiqaError, TimeoutError):
+    """A frame took longer than ``deadline_ms``; there is no judgement, and the Runtime stays usable."""
+
+    default_code = "deadline"
+
+
 class ThreadError(EfiqaError):
     """Two threads were inside one Runtime at the same time."""
 
@@ -109,6 +115,7 @@ _BY_CODE: dict[str, type[EfiqaError]] = {
     "contract_invalid": ContractError,
     "backend_unavailable": BackendError,
     "engine_failure": EngineError,
+    "deadline": DeadlineError,
     "wrong_thread": ThreadError,
     "internal": InternalError,
     "signature_invalid": SignatureError,

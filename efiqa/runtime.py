@@ -58,6 +58,8 @@ class Runtime:
         allow_untrained: open a model whose contract says that its weights are random (for latency work).
         trusted_keys: Ed25519 public keys, each as 32 bytes or as the path of its PEM file. When there are
             any, the model opens only with a signature by one of them (``NAME.onnx.json.sig``).
+        deadline_ms: the longest that one frame may take, 1 to 60000; by default there is no limit. On the CPU
+            the network is interrupted; on a GPU a late answer is withheld.
         require_signature: True makes an empty ``trusted_keys`` an error instead of a way to ask for none.
 
     Raises:
@@ -65,7 +67,7 @@ class Runtime:
         ContractError: the contract is missing, invalid, or of another model.
         SignatureError: the model is unsigned, altered, or signed by nobody who is trusted.
         BackendError: the back end, or the checking of signatures, is not in this installation.
-        OptionError: an unknown back end or operating point, or threads below 1.
+        OptionError: an unknown back end or operating point, threads below 1, or a deadline out of its range.
     """
 
     def __init__(
@@ -78,12 +80,15 @@ class Runtime:
         allow_untrained: bool = False,
         trusted_keys: Iterable[PublicKey] = (),
         require_signature: bool = False,
+        deadline_ms: int | None = None,
     ) -> None:
         self._core: _core.Runtime | None = None
         if backend not in BACKENDS:
             raise OptionError(f"backend is {backend!r}, expected one of {', '.join(BACKENDS)}")
         if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
             raise OptionError(f"threads is {threads!r}, expected an integer from 1, or None for the default")
+        if deadline_ms is not None and (isinstance(deadline_ms, bool) or deadline_ms == 0):
+            raise OptionError(f"deadline_ms is {deadline_ms!r}, expected 1 to 60000, or None for no limit")
         path = EMBEDDED_MODEL if model is None else Path(model)
         _check_model_file(path, embedded=model is None, backend=backend)
         if not Path(_core.contract_path(str(path))).is_file():
@@ -98,6 +103,7 @@ class Runtime:
                 allow_untrained=allow_untrained,
                 trusted_keys=keys,
                 require_signature=require_signature,
+                deadline_ms=deadline_ms or 0,
             )
             # What the core read and checked; the file may have changed since.
             contract = Contract(core.contract_text.decode("utf-8"), origin=_core.contract_path(str(path)))
@@ -143,6 +149,7 @@ class Runtime:
             OptionError: an unknown name, or ``bgr`` beside ``pixel_format``.
             ThreadError: another thread is inside this Runtime.
             EngineError: the engine failed; the Runtime stays usable.
+            DeadlineError: the frame took longer than ``deadline_ms``; the Runtime stays usable.
             ClosedError: after ``close()``.
         """
 

@@ -413,3 +413,21 @@ def test_run_network_refuses_what_is_no_input(runtime):
     runtime.close()
     with pytest.raises(efiqa.ClosedError):
         runtime.run_network(fine)
+
+
+def test_runtime_deadline_is_missed_by_a_large_frame_and_the_next_one_is_assessed(embedded_model):
+    large = np.zeros((6000, 8000, 3), np.uint8)
+    large[500:5500, 1500:6500] = (180, 90, 40)
+    with (
+        efiqa.Runtime(embedded_model, threads=1, deadline_ms=1) as runtime,
+        pytest.raises(efiqa.DeadlineError, match="deadline_ms 1 and was given up"),
+    ):
+        runtime.assess(large)
+    with efiqa.Runtime(embedded_model, threads=1, deadline_ms=60000) as runtime:
+        assert runtime.assess(large).score is not None
+
+
+@pytest.mark.parametrize("deadline_ms", [0, -1, 60001, True])
+def test_runtime_deadline_outside_its_range_is_refused(tiny_model, deadline_ms):
+    with pytest.raises(efiqa.OptionError, match=f"deadline_ms is {deadline_ms}, expected 1 to 60000"):
+        efiqa.Runtime(tiny_model, deadline_ms=deadline_ms)

@@ -14,6 +14,7 @@ from efiqa import _core, errors
         ("contract_invalid", efiqa.ContractError),
         ("backend_unavailable", efiqa.BackendError),
         ("engine_failure", efiqa.EngineError),
+        ("deadline", efiqa.DeadlineError),
         ("wrong_thread", efiqa.ThreadError),
         ("internal", efiqa.InternalError),
         ("signature_invalid", efiqa.SignatureError),
