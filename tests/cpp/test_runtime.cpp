@@ -333,7 +333,6 @@ TEST(runtime_tiny_model_takes_the_dark_side_for_bad) {
   CHECK(contains(runtime.engine_description(), "2 threads"));
   CHECK(runtime.contract().id == "tiny-v1");
 }
-#endif
 
 TEST(runtime_network_alone_takes_its_input_and_gives_its_logits) {
   RuntimeOptions options;
@@ -347,6 +346,7 @@ TEST(runtime_network_alone_takes_its_input_and_gives_its_logits) {
   runtime.run_network(input.data(), logits.data());
   for (int cell = 0; cell < 64; ++cell) CHECK_NEAR(logits[cell], cell < 8 ? -0.5 : 2.5, 1e-5);
 }
+#endif
 
 TEST(runtime_network_alone_refuses_a_second_thread_and_stays_usable_after_a_failure) {
   Bench bench;
