@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import machine
-from efiqa import QualityReport, Runtime, _core
+from efiqa import QualityReport, Runtime, golden
 
 FRAME_WIDTH_PX, FRAME_HEIGHT_PX = 1920, 1080
 WARM_UP = 20
@@ -76,21 +76,7 @@ def summary(times_ms: Sequence[float]) -> dict[str, float]:
 
 def network_input(frame: ByteArray, contract: dict[str, Any]) -> NDArray[np.float32]:
     """Return what the core feeds the network, (1, 3, H, W)."""
-    given = contract["input"]
-    fov = _core.find_field_of_view(frame, "rgb")
-    image = _core.preprocess(
-        frame,
-        "rgb",
-        _core.square_crop(fov),
-        fov,
-        width_px=given["width_px"],
-        height_px=given["height_px"],
-        resize_filter=given["resize_filter"],
-        blank_outside=given["outside"] == "black",
-        mean=tuple(given["mean"]),
-        std=tuple(given["std"]),
-    )
-    return image[None]
+    return golden.network_input(frame, contract["input"])[None]
 
 
 def probability(logits: NDArray[np.float32], contract: dict[str, Any]) -> NDArray[np.float32]:

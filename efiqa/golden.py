@@ -120,7 +120,7 @@ def make_golden(model_path: str | os.PathLike[str]) -> Golden:
 
     with Runtime(model_path, backend="openvino", allow_untrained=True) as runtime:
         given = runtime.info.contract.to_dict()["input"]
-        inputs = np.stack([_network_input(_drawn_eye(seed), given) for seed in range(_DRAWN_PICTURES)])
+        inputs = np.stack([network_input(_drawn_eye(seed), given) for seed in range(_DRAWN_PICTURES)])
         return Golden(inputs, runtime.run_network(inputs))
 
 
@@ -142,7 +142,7 @@ def _drawn_eye(seed: int) -> NDArray[np.uint8]:
     return frame
 
 
-def _network_input(frame: NDArray[np.uint8], given: dict[str, Any]) -> FloatArray:
+def network_input(frame: NDArray[np.uint8], given: dict[str, Any]) -> FloatArray:
     """Return what the network sees of ``frame``, (3, H, W); ``given`` is the contract's ``input``."""
     fov = _core.find_field_of_view(frame, "rgb")
     return _core.preprocess(
