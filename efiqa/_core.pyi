@@ -1,4 +1,4 @@
-"""Types of the compiled core (csrc/bindings.cpp). Private: the public names are in efiqa/__init__.py."""
+"""Types of the compiled core (csrc/bindings*.cpp). Private: the public names are in efiqa/__init__.py."""
 
 from collections.abc import Sequence
 from typing import Final, final
