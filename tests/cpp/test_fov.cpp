@@ -181,7 +181,7 @@ TEST(fov_page_of_text_has_none) { CHECK(find(page_of_text().view).shape == FovSh
 
 TEST(fov_noise_of_any_kind_does_not_throw) {
   std::mt19937 random(5);
-  for (int i = 0; i < 20; ++i) {
+  for (int i = 0; i < efiqa_test::rounds(20); ++i) {
     const int width = 64 + static_cast<int>(random() % 300),
               height = 64 + static_cast<int>(random() % 300);
     Drawing d = flat(width, height, 0);
@@ -195,7 +195,7 @@ TEST(fov_noise_of_any_kind_does_not_throw) {
 
 TEST(fov_random_geometry_overlaps_what_was_drawn) {
   std::mt19937 random(11);
-  for (int i = 0; i < 60; ++i) {
+  for (int i = 0; i < efiqa_test::rounds(60); ++i) {
     const Scene s = random_scene(random, i);
     const double iou = overlap(s, find(draw(s).view));
     if (!(iou >= kMinHardOverlap)) {

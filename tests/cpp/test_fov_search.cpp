@@ -201,7 +201,7 @@ TEST(fov_component_of_random_pixels_equals_a_flood) {
   std::mt19937 random(17);
   const std::unique_ptr<Memory> memory = used_memory();
   BrightComponent& component = memory->buffers.component;
-  for (int i = 0; i < 60; ++i) {
+  for (int i = 0; i < efiqa_test::rounds(60); ++i) {
     const int width = 2 + static_cast<int>(random() % 100);
     const int height = 2 + static_cast<int>(random() % 40);
     const int share =

@@ -11,6 +11,7 @@
 #include "check.h"
 #include "fixtures.h"
 #include "gate.h"
+#include "gate_frames.h"
 
 using efiqa::CaptureGate;
 using efiqa::GateDecision;
@@ -20,26 +21,12 @@ using efiqa::GateState;
 using efiqa::Guidance;
 using efiqa::Verdict;
 using efiqa_test::error_of;
+using efiqa_test::good_frame;
 
 namespace {
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr int kStepMs = 50;
-
-GateObservation good_frame() {
-  GateObservation o;
-  o.assessed = true;
-  o.verdict = Verdict::kGood;
-  o.score = 0.9f;
-  o.fov.shape = efiqa::FovShape::kCircle;
-  o.fov.center_x_px = 320;
-  o.fov.center_y_px = 240;
-  o.fov.radius_px = 200;
-  o.frame_width_px = 640;
-  o.frame_height_px = 480;
-  o.measures = {0.4f, 0.3f, 0.0f, 0.6f, 0.06f, 0.1f};
-  return o;
-}
 
 // A good frame with one thing wrong, of which the gate must not think well.
 GateObservation bad_frame(unsigned kind) {

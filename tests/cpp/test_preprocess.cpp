@@ -94,7 +94,7 @@ TEST(preprocess_random_geometry_matches_the_plain_double_sum) {
   const auto between = [&](int low, int high) {
     return low + static_cast<int>(random() % static_cast<unsigned>(high - low + 1));
   };
-  for (int i = 0; i < 60; ++i) {
+  for (int i = 0; i < efiqa_test::rounds(60); ++i) {
     const Picture picture =
         random_picture(between(64, 200), between(64, 200), static_cast<PixelFormat>(i % 4),
                        static_cast<unsigned>(random()), between(0, 9));

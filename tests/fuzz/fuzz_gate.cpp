@@ -12,6 +12,7 @@
 
 #include "fuzz_check.h"
 #include "gate.h"
+#include "gate_frames.h"
 #include "status.h"
 
 namespace {
@@ -21,6 +22,7 @@ using efiqa::GateDecision;
 using efiqa::GateObservation;
 using efiqa::GateState;
 using efiqa::Verdict;
+using efiqa_test::good_frame;
 
 class Bytes {
  public:
@@ -41,21 +43,6 @@ class Bytes {
   const std::uint8_t* data_;
   std::size_t size_;
 };
-
-GateObservation good_frame() {
-  GateObservation o;
-  o.assessed = true;
-  o.verdict = Verdict::kGood;
-  o.score = 0.9f;
-  o.fov.shape = efiqa::FovShape::kCircle;
-  o.fov.center_x_px = 320;
-  o.fov.center_y_px = 240;
-  o.fov.radius_px = 200;
-  o.frame_width_px = 640;
-  o.frame_height_px = 480;
-  o.measures = {0.4f, 0.3f, 0.0f, 0.6f, 0.06f, 0.1f};
-  return o;
-}
 
 GateObservation observation(unsigned kind, Bytes& bytes) {
   GateObservation o = good_frame();

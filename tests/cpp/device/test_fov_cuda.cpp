@@ -113,7 +113,7 @@ void check_same(Device& device, const FrameView& view, const char* what, std::si
 TEST(device_fov_random_circles_equal_the_cpu) {
   Device device;
   std::mt19937 random(23);
-  for (int i = 0; i < 40; ++i) {
+  for (int i = 0; i < efiqa_test::rounds(40); ++i) {
     const std::string what = "scene " + std::to_string(i);
     check_same(device, draw(random_scene(random, i)).view, what.c_str());
   }

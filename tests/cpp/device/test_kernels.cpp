@@ -287,7 +287,7 @@ void check_report(const Report& actual, const Report& expected) {
 
 TEST(kernels_preprocess_of_random_frames_is_the_cpus_to_the_bit) {
   Random random(5);
-  for (int i = 0; i < 72; ++i) {
+  for (int i = 0; i < efiqa_test::rounds(72); ++i) {
     const PixelFormat format = kFormats[i % 6];
     const int width = random.between(32, 350) * 2, height = random.between(32, 350) * 2;
     const NoiseFrame frame(format, width, height, random.between(0, 9), random.between(0, 5),
@@ -308,7 +308,7 @@ TEST(kernels_preprocess_of_odd_sides_is_the_cpus_to_the_bit) {
 
 TEST(kernels_preprocess_of_a_crop_beyond_the_frame_is_the_cpus_to_the_bit) {
   Random random(7);
-  for (int i = 0; i < 24; ++i) {
+  for (int i = 0; i < efiqa_test::rounds(24); ++i) {
     const int width = random.between(64, 300), height = random.between(64, 300);
     const NoiseFrame frame(kFormats[i % 4], width, height, 1, 0, random);
     DeviceField field = random_field(width, height, random);
@@ -466,7 +466,7 @@ void check_overlay_of(const NoiseFrame& frame, const Contract& contract, const D
 
 TEST(kernels_overlay_of_random_frames_is_the_cpus_to_the_byte) {
   Random random(13);
-  for (int i = 0; i < 48; ++i) {
+  for (int i = 0; i < efiqa_test::rounds(48); ++i) {
     const PixelFormat format = kFormats[i % 6];
     const bool yuv = efiqa::is_yuv(format);
     const int width = random.between(32, 450) * 2 + (yuv ? 0 : random.between(0, 1));
