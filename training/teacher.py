@@ -62,6 +62,7 @@ class GridFeatures(nn.Module):
     def forward(self, rgb: torch.Tensor) -> torch.Tensor:
         """Return all maps, averaged down or interpolated up to the grid, side by side."""
         maps = self.net((rgb - self.mean) / self.std)
+        maps = [maps] if isinstance(maps, torch.Tensor) else maps
         return torch.cat([self._to_grid(each) for each in maps], dim=1)
 
     def _to_grid(self, x: torch.Tensor) -> torch.Tensor:
@@ -70,30 +71,16 @@ class GridFeatures(nn.Module):
         return F.interpolate(x, size=self.grid, mode="bilinear", align_corners=False)
 
 
-class TokenFeatures(nn.Module):
-    """The last layer's patch tokens of a timm vision transformer as one map."""
-
-    def __init__(self, name: str, size_px: int) -> None:
-        super().__init__()
-        import timm
-
-        self.net = timm.create_model(name, pretrained=True, img_size=size_px, num_classes=0)
-
-    def forward(self, image: torch.Tensor) -> list[torch.Tensor]:
-        """Return [(B, C, S / patch, S / patch)]."""
-        tokens = self.net.forward_features(image)[:, self.net.num_prefix_tokens :]
-        side = int(tokens.shape[1] ** 0.5)
-        return [tokens.transpose(1, 2).unflatten(2, (side, side))]
-
-
 def make_backbone(
     settings: TeacherSettings,
 ) -> tuple[tuple[float, ...], tuple[float, ...], nn.Module]:
-    """Return mean, std and the frozen network of ``settings.backbone``."""
+    """Return mean, std and the frozen network of ``settings.backbone``: to one map or several."""
     if settings.backbone == "lite0":
         return LITE0_MEAN, LITE0_STD, Lite0Features(settings.strides)
-    net = TokenFeatures(settings.backbone, settings.size_px)
-    return net.net.pretrained_cfg["mean"], net.net.pretrained_cfg["std"], net
+    from efiqa.export.backbones import open_backbone  # timm, which the recipe for a CPU does not need
+
+    found = open_backbone(settings.backbone, settings.size_px, weights=None, random_weights=False)
+    return found.mean, found.std, found.network
 
 
 @torch.no_grad()
