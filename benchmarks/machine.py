@@ -53,6 +53,17 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
+def gpu() -> str:
+    """Return the first GPU by nvidia-smi: name, driver, compute capability, power limit, clocks; "" if none."""
+    query = "name,driver_version,compute_cap,power.limit,clocks.max.sm,clocks.max.mem"
+    command = ["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.partition("\n")[0].strip()
+
+
 def usable_cores() -> int:
     """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):

@@ -4,7 +4,8 @@
 NAME:end -->`` ``python -m benchmarks.tables --check``  exit status 1 where a document differs from its
 results
 
-A table whose result file is not there says which command makes it.
+A table whose result file is not there says which command makes it. Of the GPUs' result files, which have the
+GPU's name and the commit in theirs, the newest that holds the table's part counts.
 """
 
 from __future__ import annotations
@@ -18,37 +19,18 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
+from benchmarks.markdown import Results, origin, percent, table
+from benchmarks.tables_gpu import GPU_PARTS, GPU_RESULTS, gpu_frame, gpu_kernels, newest, plans
 
-Results = dict[str, Any]
 DOCUMENTS = ("README.md", "docs/quality.md", "docs/performance.md")
 _MARKER = re.compile(r"<!-- (?P<name>[\w-]+):begin -->\n(?P<body>.*?)<!-- (?P=name):end -->", re.DOTALL)
 _BEGIN = re.compile(r"<!-- ([\w-]+):(begin|end) -->")
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table; all columns but the first are right-aligned."""
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def percent(value: float | None, digits: int = 1) -> str:
-    """Return a share 0..1 in percent, or a dash."""
-    return "-" if value is None else f"{100 * value:.{digits}f}"
 
 
 def interval(figures: dict[str, Any]) -> str:
     """Return an AUROC with its interval, in percent."""
     low, high = figures["auroc_interval"]
     return f"{percent(figures['auroc'])} ({percent(low)}-{percent(high)})"
-
-
-def origin(results: Results) -> str:
-    """Return the line below a table: model, commit, machine."""
-    about = results["machine"]
-    model = results.get("model")
-    parts = [f"model `{model['id']}` ({model['sha256'][:12]})"] if model else []
-    parts += [f"commit `{about['commit']}`", f"{about['processor']}, {about['cores']} cores"]
-    return f"\n<sub>{', '.join(parts)}; `{results['command']}`</sub>\n"
 
 
 def method_title(method: dict[str, Any]) -> str:
@@ -234,6 +216,9 @@ TABLES: dict[str, tuple[str, str, Callable[[Results], str]]] = {
     "stages": ("latency.json", "python -m benchmarks.latency", stages),
     "kernels": ("kernels.json", "python -m benchmarks.kernels", kernels),
     "fov": ("fov.json", "python -m benchmarks.fov", fov),
+    "plans": ("build_plans.json", "python -m benchmarks.build_plans MODEL.onnx...", plans),
+    "gpu-frame": (GPU_RESULTS, "bash benchmarks/gpu_check.sh", gpu_frame),
+    "gpu-kernels": (GPU_RESULTS, "bash benchmarks/gpu_check.sh", gpu_kernels),
 }
 
 
@@ -246,11 +231,12 @@ def content_of(name: str, results_folder: Path) -> str:
     if name not in TABLES:
         raise ValueError(f"marker {name!r} is unknown, expected one of {', '.join(TABLES)}")
     file, command, render = TABLES[name]
-    path = results_folder / file
-    if not path.is_file():
+    path = newest(name, results_folder) if name in GPU_PARTS else results_folder / file
+    if path is None or not path.is_file():
         return f"*Not measured yet: `{command}` writes `benchmarks/results/{file}`.*\n"
     try:
-        return render(json.loads(path.read_text(encoding="utf-8")))
+        # A result file that does not say its command was made by the one that is known.
+        return render({"command": command} | json.loads(path.read_text(encoding="utf-8")))
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path} lacks {error} for table {name!r}; run `{command}` again") from error
 

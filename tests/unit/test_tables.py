@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import tables
+from benchmarks import tables, tables_gpu
 from benchmarks.latency import summary
 from tests.helpers import REPOSITORY
 
@@ -76,12 +76,69 @@ def latency_results() -> dict[str, Any]:
     }
 
 
+def plans_results() -> dict[str, Any]:
+    plan = {
+        "backbone": "vit",
+        "precision": "bf16",
+        "input_px": 224,
+        "layers": 3079,
+        "onnx_bytes": 44_000_000,
+        "plan_bytes": 46_000_000,
+        "build_seconds": 124.6,
+        "cpu_seconds": 3.3,
+        "peak_rss_bytes": 551_000_000,
+        "provider": "TensorRT-RTX 1.7",
+        "compute_capabilities": ["8.0+"],
+    }
+    return {"machine": MACHINE, "load_average": 6.65, "plans": [plan]}  # no command, as it was first written
+
+
+def gpu_results(made_at: str, gpu: str = "NVIDIA H100, 580") -> dict[str, Any]:
+    limits = {"bf16_flops_per_s": 8e14, "copy_bytes_per_s": 3e12}
+    plan = {
+        "plan": "s.plan",
+        "engine": "TensorRT on H100, CUDA graph",
+        "backbone": "vit",
+        "precision": "bf16",
+        "input_px": 224,
+        "left_out": {"eager": "no timm"},
+        "times_ms": {"efiqa_host": summary([0.5]), "compiled_host": summary([4.0])},
+        "peer_over_efiqa_p50": {"compiled": {"host": 8.0}},
+        "roofline": {"flops": 9_400_000_000, "bytes": 44_000_000, "floor_ms": 0.0147, "bound": "memory"},
+        "roofline_share_of_frame": 0.0294,
+    }
+    times = {"p50_us": 5.0, "p95_us": 5.1, "p99_us": 5.2, "max_us": 5.3}
+    kernels = {"overlay": times | {"floor_us": 4.0, "ratio_to_floor": 1.25}, "postprocess": times}
+    return {
+        "command": "bash benchmarks/gpu_check.sh",
+        "made_at": made_at,
+        "machine": MACHINE,
+        "gpu": gpu,
+        "frame": {
+            "frame_px": [1920, 1080],
+            "runs": 300,
+            "limits": limits,
+            "plans": [plan, {"plan": "b.plan", "error": "no memory"}],
+        },
+        "kernels": {
+            "copy_gb_per_s": 3000.0,
+            "sizes": [{"width_px": 1920, "height_px": 1080, "input_px": 224, "kernels": kernels}],
+        },
+    }
+
+
+def write(folder: Path, name: str, results: dict[str, Any]) -> None:
+    (folder / name).write_text(json.dumps(results), encoding="utf-8")
+
+
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     folder = tmp_path / "benchmarks" / "results"
     folder.mkdir(parents=True)
     (folder / "quality.json").write_text(json.dumps(quality_results()))
     (folder / "latency.json").write_text(json.dumps(latency_results()))
+    write(folder, "build_plans.json", plans_results())
+    write(folder, "gpu-h100-abc.json", gpu_results("2026-01-01T00:00:00+00:00"))
     text = "# A\n\n<!-- quality:begin -->\nold\n<!-- quality:end -->\n\nend\n"
     (tmp_path / "README.md").write_text(text)
     return tmp_path
@@ -161,7 +218,20 @@ def test_main_markers_of_other_programs_stay(repository: Path) -> None:
     assert (repository / "README.md").read_text() == text
 
 
-@pytest.mark.parametrize("name", ["quality", "quality-detail", "verdicts", "local", "latency", "stages"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "quality",
+        "quality-detail",
+        "verdicts",
+        "local",
+        "latency",
+        "stages",
+        "plans",
+        "gpu-frame",
+        "gpu-kernels",
+    ],
+)
 def test_table_every_row_has_the_header_s_width(repository: Path, name: str) -> None:
     text = tables.content_of(name, repository / "benchmarks" / "results")
     for block in text.split("\n\n"):
@@ -186,6 +256,69 @@ def test_latency_states_ratio_cold_start_and_size(repository: Path) -> None:
     text = tables.content_of("latency", repository / "benchmarks" / "results")
     assert "| 10.0x |" in text
     assert "0.70 s (median of 3 processes, slowest 0.90 s). Model file: 1.50 MB." in text
+
+
+def test_plans_states_provider_load_and_the_command_that_the_file_lacks(repository: Path) -> None:
+    text = tables.content_of("plans", repository / "benchmarks" / "results")
+    assert "| vit, 224 px, bf16 | 3079 | 44 | 46 | 125 | 3 | 0.6 |" in text
+    assert "Built by TensorRT-RTX 1.7 for compute capability 8.0+." in text
+    assert "the load average was 6.7 on 2 cores at the end" in text
+    assert "P, 2 cores; `python -m benchmarks.build_plans MODEL.onnx...`" in text
+
+
+def test_gpu_frame_states_ratio_floor_and_what_failed(repository: Path) -> None:
+    text = tables.content_of("gpu-frame", repository / "benchmarks" / "results")
+    assert "| **efiqa**, frame in host memory | 0.50 | 0.50 | 0.50 | 0.50 |  |" in text
+    assert "| OpenCV + torch.compile, frame in host memory | 4.00 | 4.00 | 4.00 | 4.00 | 8.0x |" in text
+    assert "floor is 0.015 ms (9.4 GFLOP, 44 MB; bound by memory), 2.9 % of the device frame's p50." in text
+    assert "Left out: eager (no timm)." in text
+    assert "`b.plan` could not be timed: no memory" in text
+    assert "800 TFLOP/s in a large bfloat16 product, 3000 GB/s in a large copy. 300 timed rounds." in text
+    assert "<sub>NVIDIA H100, 580</sub>" in text
+
+
+def test_gpu_kernels_without_a_floor_leaves_the_cell_empty(repository: Path) -> None:
+    text = tables.content_of("gpu-kernels", repository / "benchmarks" / "results")
+    assert "| 1920 x 1080 to 224 px: overlay | 5.0 | 5.1 | 5.2 | 5.3 | 4.0 | 1.25x |" in text
+    assert "| 1920 x 1080 to 224 px: postprocess | 5.0 | 5.1 | 5.2 | 5.3 |  |  |" in text
+
+
+def test_gpu_tables_take_the_newest_file_that_holds_their_part(repository: Path) -> None:
+    folder = repository / "benchmarks" / "results"
+    later = gpu_results("2026-02-01T00:00:00+00:00", gpu="NVIDIA A")
+    later["frame"] = {"error": "TENSORRT_ROOT is not set"}
+    write(folder, "gpu-a-abc.json", later)
+    alone = gpu_results("2026-01-02T00:00:00+00:00", gpu="NVIDIA B")
+    del alone["kernels"]
+    write(folder, "gpu-frame-b-abc.json", alone)
+    assert "<sub>NVIDIA A</sub>" in tables.content_of("gpu-kernels", folder)
+    assert "<sub>NVIDIA B</sub>" in tables.content_of("gpu-frame", folder)
+
+
+@pytest.mark.parametrize("name", ["gpu-frame", "gpu-kernels"])
+def test_gpu_table_without_a_result_names_the_script(tmp_path: Path, name: str) -> None:
+    assert tables.content_of(name, tmp_path) == (
+        "*Not measured yet: `bash benchmarks/gpu_check.sh` writes `benchmarks/results/gpu-*.json`.*\n"
+    )
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"frame": {"plans": [1]}}'])
+def test_gpu_table_of_a_broken_file_names_it(tmp_path: Path, text: str) -> None:
+    (tmp_path / "gpu-x.json").write_text(text)
+    with pytest.raises(ValueError, match=r"gpu-x\.json is no result file of benchmarks/gpu_check\.sh"):
+        tables.content_of("gpu-frame", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("gpu", "name"),
+    [
+        ("NVIDIA H100 80GB HBM3, 580.159.04, 9.0", "gpu-nvidia-h100-80gb-hbm3-abc.json"),
+        ("NVIDIA Orin (nvgpu)", "gpu-nvidia-orin-nvgpu-abc.json"),
+        ("", "gpu-unknown-abc.json"),
+    ],
+)
+def test_gpu_file_is_the_gpu_s_name_and_the_commit(gpu: str, name: str) -> None:
+    assert tables_gpu.gpu_file(gpu, "abc") == name
 
 
 def test_content_of_unknown_name_lists_the_known_ones(tmp_path: Path) -> None:
