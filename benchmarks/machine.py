@@ -54,7 +54,7 @@ def processor() -> str:
 
 
 def gpu() -> str:
-    """Return the first GPU by nvidia-smi: name, driver, compute capability, power limit, clocks; "" if none."""
+    """Return the first GPU: name, driver, compute capability, power limit, clocks; "" without one."""
     query = "name,driver_version,compute_cap,power.limit,clocks.max.sm,clocks.max.mem"
     command = ["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader"]
     try:
