@@ -60,11 +60,12 @@ class Pipeline:
                 print(f"{name}: done before", flush=True)
                 continue
             began = time.monotonic()
-            stale = self.out / f"{name}.checkpoint.pt"
+            stale = [*self.out.glob(f"{name}.checkpoint.pt"), *self.out.glob(f"{name}.*.checkpoint.pt")]
             started = self.out / f"{name}.started"
-            if stale.is_file() and (not started.is_file() or started.read_text() != key):
+            if stale and (not started.is_file() or started.read_text() != key):
                 print(f"{name}: settings changed, starting over", flush=True)
-                stale.unlink()
+                for each in stale:
+                    each.unlink()
             started.write_text(key)
             run()
             seconds = round(time.monotonic() - began, 1)

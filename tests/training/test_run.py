@@ -1,6 +1,7 @@
 """The whole chain at toy size: synthetic vessels in, a model that the runtime opens out."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,19 @@ def test_run_changed_settings_run_the_stage_and_what_follows_again(toy_run, tmp_
     shown = capsys.readouterr().out
     assert shown.count("done before") == len(STAGES) - 1
     assert "export: finished" in shown
+
+
+def test_run_changed_settings_drop_every_checkpoint_of_the_stage(toy_run, tmp_path, capsys):
+    from training.run import main
+
+    out = tmp_path / "run"
+    shutil.copytree(toy_run, out)
+    changed = tmp_path / "changed.toml"
+    changed.write_text(TOY.read_text().replace("refine_entropy_weight = 0.25", "refine_entropy_weight = 0.5"))
+    main(["--config", str(changed), "--out", str(out), "--stages", "segmenter"])
+    shown = capsys.readouterr().out
+    assert "settings changed, starting over" in shown
+    assert "resumed" not in shown
 
 
 def test_run_wrong_stage_is_a_usage_error(tmp_path, capsys):

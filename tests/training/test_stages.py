@@ -198,3 +198,97 @@ def test_filled_outside_rim_cells_keep_their_values():
     weights = np.array([[[0, 0, 0], [0, 1, 1], [0, 1, 1]]], np.float32)
     expected = [[0.1, 0.1, 0.2], [0.1, 0.1, 0.2], [0.3, 0.3, 0.4]]
     assert np.allclose(filled_outside(maps, weights)[0], expected)
+
+
+def test_mask_loss_weighs_each_picture_alike_however_few_vessels_it_has():
+    from training.segment import mask_loss
+
+    class Given(torch.nn.Module):
+        def forward(self, x):
+            return x[:, :1]
+
+    # One picture half vessel and found, one with a single vessel pixel that is missed.
+    mask = torch.zeros(2, 1, 8, 8)
+    mask[0, :, :4] = 1
+    mask[1, :, 0, 0] = 1
+    logits = torch.where(mask > 0, 20.0, -20.0)
+    logits[1] = -20.0
+    batch = {"rgb": logits.repeat(1, 3, 1, 1), "mask": mask, "visible": torch.ones_like(mask)}
+    terms = mask_loss(0.0, 0.5, Given(), batch)
+    # Index 1, and (0 + 1) / (0 + 0.5 * 1 + 1) for the missed pixel: the mean of losses 0 and 1/3.
+    assert terms["tversky"].item() == pytest.approx(1 / 6, abs=1e-5)
+    assert terms["bce"].item() == 0
+
+
+def test_mask_loss_counts_a_missed_pixel_above_a_false_one():
+    from training.segment import mask_loss
+
+    class Given(torch.nn.Module):
+        def forward(self, x):
+            return x[:, :1]
+
+    mask = torch.zeros(1, 1, 8, 8)
+    mask[..., :4] = 1
+    right = torch.where(mask > 0, 20.0, -20.0)
+    losses = {}
+    for name, column, value in (("missed", 3, -20.0), ("false", 4, 20.0)):
+        logits = right.clone()
+        logits[..., column] = value
+        batch = {"rgb": logits.repeat(1, 3, 1, 1), "mask": mask, "visible": torch.ones_like(mask)}
+        losses[name] = mask_loss(0.0, 0.65, Given(), batch)["tversky"].item()
+    assert losses["missed"] == pytest.approx(1 - 25 / (24 + 0.65 * 8 + 1), abs=1e-5)
+    assert losses["false"] == pytest.approx(1 - 33 / (32 + 0.35 * 8 + 1), abs=1e-5)
+
+
+def test_mask_loss_ignores_what_is_not_visible():
+    from training.segment import mask_loss
+
+    class Given(torch.nn.Module):
+        def forward(self, x):
+            return x[:, :1]
+
+    mask = torch.zeros(1, 1, 8, 8)
+    mask[..., :2] = 1
+    visible = torch.ones_like(mask)
+    visible[..., 6:] = 0
+    right = torch.where(mask > 0, 20.0, -20.0)
+    wrong_outside = torch.where(visible > 0, right, 20.0)
+    losses = []
+    for x in (right, wrong_outside):
+        batch = {"rgb": x.repeat(1, 3, 1, 1), "mask": mask, "visible": visible}
+        losses.append(sum(mask_loss(1.0, 0.65, Given(), batch).values()))
+    assert losses[0].item() == losses[1].item()
+
+
+def test_grid_features_of_a_transformer_are_its_tokens_on_the_grid(monkeypatch):
+    import timm
+
+    from efiqa.export import backbones
+    from training.teacher import GridFeatures, TeacherSettings
+
+    # Weights by chance: the hub's need a network, and the shape of the answer does not depend on them.
+    monkeypatch.setattr(
+        backbones,
+        "_from_hub",
+        lambda name, size_px: timm.create_model(name, pretrained=False, img_size=size_px, num_classes=0),
+    )
+    settings = TeacherSettings(
+        backbone="vit_small_patch16_dinov3",
+        size_px=64,
+        grid=8,
+        strides=(),
+        degraded_pictures=0,
+        ranking_weight=0.0,
+        epochs=1,
+        batch_cells=1,
+        learning_rate=1e-3,
+        weight_decay=0.0,
+    )
+    model = GridFeatures(settings).eval()
+    rgb = torch.rand(2, 3, 64, 64)
+    features = model(rgb)
+    assert features.shape == (2, 384, 8, 8)
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+    # 4 x 4 tokens, enlarged bilinearly: between the tokens' centres lies their mixture.
+    tokens = model.net((rgb - model.mean) / model.std)
+    assert torch.allclose(features[..., :1, :1], tokens[..., :1, :1], atol=1e-5)
