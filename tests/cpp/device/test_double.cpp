@@ -36,6 +36,15 @@ TEST(double_copies_of_a_wrong_direction_or_size_are_refused) {
   CHECK_EQ(cudaGetLastError(), cudaSuccess);
 }
 
+TEST(double_memory_right_behind_a_device_block_is_the_hosts) {
+  reset_doubles();
+  DeviceBuffer<int> device(4);
+  const int* end = device.data() + 4;
+  CHECK(efiqa_double::on_device(end - 1, sizeof(int)));
+  CHECK(!efiqa_double::on_host(end - 1));
+  CHECK(efiqa_double::on_host(end));
+}
+
 TEST(double_recording_does_nothing_until_it_is_launched) {
   reset_doubles();
   const efiqa::StreamHandle stream;

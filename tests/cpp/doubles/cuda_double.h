@@ -181,7 +181,8 @@ inline bool on_device(const void* begin, std::size_t bytes) {
   return block_of(state().device, begin, bytes) != nullptr;
 }
 
-inline bool on_host(const void* begin) { return block_of(state().device, begin, 0) == nullptr; }
+// The byte behind a block is nobody's or the next one's: an allocator may put them side by side.
+inline bool on_host(const void* begin) { return block_of(state().device, begin, 1) == nullptr; }
 
 inline bool is_pinned(const void* begin, std::size_t bytes) {
   return block_of(state().pinned, begin, bytes) != nullptr;
