@@ -16,7 +16,7 @@ _TICKS = 5
 
 
 def draw_reliability(cuts: Sequence[Cut]) -> U8Array:
-    """Return one panel a cut, uint8 (H, W, 3) RGB: a dot for each bin, its 95 % limits and its count.
+    """Return one panel a cut, uint8 (H, W, 3) RGB: a dot for each bin and its 95 % limits.
 
     Dots on the diagonal are probabilities that hold.
     """
@@ -50,16 +50,17 @@ def _panel(cut: Cut) -> U8Array:
     for each, dot in zip(cut.bins, dots, strict=True):
         cv2.line(panel, place(each.predicted, each.low), place(each.predicted, each.high), _BLUE, 1)
         cv2.circle(panel, dot, 4, _BLUE, -1, cv2.LINE_AA)
-        text(str(each.count), (dot[0] + 7, dot[1] + 14 if each.observed > 0.5 else dot[1] - 7), 0.4, _GREY)
     # OpenCV's font is ASCII.
     title = f"{cut.above} against {cut.below}".encode("ascii", "replace").decode()
-    text(title, (MARGIN_PX, 22), 0.5)
-    text(
-        f"out of fold; mean distance from the diagonal {cut.calibration_error:.3f}",
-        (MARGIN_PX, 42),
-        0.42,
-        _GREY,
-    )
+    text(title, (MARGIN_PX, 20), 0.5)
+    text(_summary(cut), (MARGIN_PX, 40), 0.42, _GREY)
     text("predicted by the score", (MARGIN_PX + SIDE_PX // 2 - 75, height - 14))
     text("found", (8, TITLE_PX - 8))
     return panel
+
+
+def _summary(cut: Cut) -> str:
+    """Return how many pictures the dots stand for: bins hold equally many, but for one."""
+    counts = sorted({each.count for each in cut.bins})
+    each = " or ".join(map(str, counts))
+    return f"out of fold, {len(cut.bins)} bins of {each} pictures; mean error {cut.calibration_error:.3f}"

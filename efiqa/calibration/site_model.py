@@ -105,7 +105,9 @@ def _contract(plan: Plan, point: OperatingPoint, note: str) -> Contract:
     document["id"] = plan.contract_id
     document["operating_points"][plan.name] = asdict(point)
     document["default_operating_point"] = plan.name
-    document["provenance"]["training_data"] += f" {note}"
+    document["provenance"]["training_data"] = (
+        f"{document['provenance']['training_data'].rstrip('. ')}. {note}"
+    )
     return Contract.from_dict(document)
 
 

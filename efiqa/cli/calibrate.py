@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from efiqa.calibration import Calibration, Estimate, LabelledPicture
 
 _SHOWN_WITHOUT_SCORE = 20
+_FIGURES = {
+    "auroc": "AUROC",
+    "balanced_accuracy": "balanced accuracy",
+    "matthews": "MCC",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+}
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -121,28 +128,13 @@ def _print_result(result: Calibration) -> None:
     ]
     columns = ("label", *next(iter(result.table.values())), "pictures")
     output.print_table(columns, rows)
+    cuts = result.criterion.cuts
     output.print_table(
-        (
-            "cut",
-            "limit",
-            "AUROC",
-            "balanced accuracy",
-            "MCC",
-            "sensitivity",
-            "specificity",
-            "calibration error",
-        ),
+        ("figure", *(f"{cut.below} | {cut.above}" for cut in cuts)),
         [
-            (
-                f"{cut.below} | {cut.above}",
-                f"{cut.limit:g}",
-                *map(
-                    _shown,
-                    (cut.auroc, cut.balanced_accuracy, cut.matthews, cut.sensitivity, cut.specificity),
-                ),
-                f"{cut.calibration_error:.3f}",
-            )
-            for cut in result.criterion.cuts
+            ("limit", *(f"{cut.limit:g}" for cut in cuts)),
+            *((title, *(_shown(getattr(cut, name)) for cut in cuts)) for name, title in _FIGURES.items()),
+            ("calibration error", *(f"{cut.calibration_error:.3f}" for cut in cuts)),
         ],
     )
     point = result.criterion.point
