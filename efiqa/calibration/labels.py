@@ -17,6 +17,7 @@ PATH, LABEL, PATIENT = "path", "label", "patient"
 # From worst to best. A name that is not here needs --order.
 KNOWN_ORDER = ("reject", "bad", "usable", "good")
 MAX_CLASSES = 3  # a contract has two limits
+MAX_LABELS, MAX_LABEL_BYTES = 16, 64  # they are named in the contract's provenance, which has 4096 bytes
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,11 @@ def _rows(path: Path, text: str) -> tuple[list[_Row], bool]:
                 raise LabelError(
                     f"{path} row {number}: {empty[0]} is empty, expected a value; fill it in or drop the row"
                 )
+            if len(values[LABEL].strip().encode()) > MAX_LABEL_BYTES:
+                raise LabelError(
+                    f"{path} row {number}: label is {values[LABEL][:40]!r}..., expected at most "
+                    f"{MAX_LABEL_BYTES} bytes; is it the column of another thing?"
+                )
             patient = values[PATIENT].strip() if patients_known else values[PATH]
             rows.append(_Row(number, values[PATH], values[LABEL].strip(), patient))
     except csv.Error as error:
@@ -152,6 +158,11 @@ def _classes(
     if len(labels) < 2:
         raise LabelError(
             f"{path}: every label is {labels[0]!r}, expected at least two labels: a limit lies between two"
+        )
+    if len(labels) > MAX_LABELS:
+        raise LabelError(
+            f"{path}: has {len(labels)} labels, such as {', '.join(labels[:3])}, expected at most "
+            f"{MAX_LABELS}; merge some"
         )
     if positive is not None:
         _check_named("positive", positive, labels)
