@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -10,10 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from efiqa import _core
-from efiqa._files import AtomicFile, write_atomically
+from efiqa._files import write_atomically
 from efiqa.contract import Contract, OperatingPoint
 from efiqa.errors import FileError, OptionError
-from efiqa.golden import golden_path
 from efiqa.overlay import PICTURE_SUFFIXES
 
 if TYPE_CHECKING:
@@ -33,6 +33,13 @@ class Plan:
     model_path: Path
     contract_id: str
     name: str
+
+    def files(self) -> list[Path]:
+        """Return what will be written: model, golden file where there is one, report, contract."""
+        golden = self.contract.golden
+        names = [REPORT_NAME] if golden is None else [golden.file, REPORT_NAME]
+        beside = [self.model_path.with_name(name) for name in names]
+        return [self.model_path, *beside, Path(_core.contract_path(os.fspath(self.model_path)))]
 
 
 def plan(runtime: Runtime, name: str, contract_id: str | None, out: str | os.PathLike[str] | None) -> Plan:
@@ -64,14 +71,14 @@ def plan(runtime: Runtime, name: str, contract_id: str | None, out: str | os.Pat
         )
     source = Path(runtime.info.model_path)
     model_path = Path(out if out is not None else new_id) / source.name
-    report = model_path.with_name(REPORT_NAME)
-    for path in (model_path, Path(_core.contract_path(os.fspath(model_path))), report):
+    made = Plan(source, contract, model_path, new_id, name)
+    for path in made.files():
         if os.path.lexists(path):
             raise FileError(
                 f"{path} exists already, and is not replaced; choose another folder with out",
                 code="file_exists",
             )
-    return Plan(source, contract, model_path, new_id, name)
+    return made
 
 
 def check_plot(path: str | os.PathLike[str]) -> None:
@@ -82,7 +89,7 @@ def check_plot(path: str | os.PathLike[str]) -> None:
 
 
 def write(plan: Plan, point: OperatingPoint, report: dict[str, Any], note: str) -> None:
-    """Write model, golden file, report and, last, the contract, which makes the folder a model.
+    """Write model, golden file, report and, last, the contract, which makes the folder a model; or nothing.
 
     Raises:
         ContractError: the model file has changed meanwhile.
@@ -91,13 +98,14 @@ def write(plan: Plan, point: OperatingPoint, report: dict[str, Any], note: str) 
     contract = _contract(plan, point, note)
     data = _read(plan.source)
     contract.check_model(plan.source, _core.sha256_hex(data))
-    folder = plan.model_path.parent
-    _write_new(plan.model_path, data)
+    contents = [data, (json.dumps(report, indent=2, allow_nan=False) + "\n").encode(), contract.text.encode()]
     if contract.golden is not None:
-        source = golden_path(plan.source).with_name(contract.golden.file)
-        write_atomically(folder / contract.golden.file, _read(source))
-    _write_new(folder / REPORT_NAME, (json.dumps(report, indent=2, allow_nan=False) + "\n").encode())
-    contract.write(_core.contract_path(os.fspath(plan.model_path)))
+        contents.insert(1, _read(plan.source.with_name(contract.golden.file)))
+    with contextlib.ExitStack() as undo:
+        for path, content in zip(plan.files(), contents, strict=True):
+            write_atomically(path, content)
+            undo.callback(path.unlink)
+        undo.pop_all()
 
 
 def _contract(plan: Plan, point: OperatingPoint, note: str) -> Contract:
@@ -116,8 +124,3 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise FileError(f"{path} cannot be read: {error.strerror or error}") from None
-
-
-def _write_new(path: Path, data: bytes) -> None:
-    with AtomicFile(path, replace=False) as stream:
-        stream.write(data)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import efiqa
-from efiqa import _core, cli
+from efiqa import _core, _files, cli
 from efiqa.calibration import Options, calibrate, site_model
 from efiqa.errors import ContractError, FileError, LabelError, OptionError
 from efiqa.golden import golden_path, make_golden
@@ -249,6 +249,23 @@ def test_calibrate_model_that_changes_meanwhile_is_not_copied(site):
     with pytest.raises(ContractError, match="its contract expects"):
         calibrate("labels.csv", model="tiny.onnx", options=Options(folds=2), track=change)
     assert not list(site.glob("tiny-v1-site/*.json"))
+
+
+def test_calibrate_disk_that_fills_up_leaves_nothing_under_a_final_name(site, monkeypatch, capsys):
+    real = _files.AtomicFile.write
+
+    def full(self, data):
+        if self.path.name == "tiny.onnx.json":  # the last one
+            raise _files.unwritable(self.path, OSError(28, "No space left on device"))
+        real(self, data)
+
+    monkeypatch.setattr(_files.AtomicFile, "write", full)
+    assert run("--out", "new") == 1
+    assert "new/tiny.onnx.json cannot be written: No space left on device" in capsys.readouterr().err
+    assert list((site / "new").iterdir()) == []
+    monkeypatch.undo()
+    monkeypatch.chdir(site)
+    assert run("--out", "new") == 0
 
 
 def test_calibrate_needs_neither_scikit_learn_nor_matplotlib_nor_torch(site, monkeypatch):
