@@ -115,15 +115,18 @@ def limit_of(good: BoolArray, scores: DoubleArray, min_sensitivity: float | None
 
 
 def short_limit(limit: float, scores: DoubleArray) -> float:
-    """Return the number with the fewest decimals, from three on, that parts ``scores`` as ``limit`` does."""
+    """Return the number with the fewest decimals, from three on, that parts ``scores`` as ``limit`` does.
+
+    Scores are float32, and so is a limit once the core has read it (csrc/contract.h).
+    """
     below, above = scores[scores < limit], scores[scores >= limit]
     if not len(below) or not len(above):
         return limit
-    for decimals in range(3, 17):
+    for decimals in range(3, 10):  # float32 has nine digits at most
         rounded = round(limit, decimals)
-        if below.max() < rounded <= above.min():
+        if below.max() < np.float32(rounded) <= above.min():
             return rounded
-    return limit
+    return float(above.min())
 
 
 def _check_enough(levels: IntArray, patients: Sequence[str], classes: Sequence[str], folds: int) -> None:

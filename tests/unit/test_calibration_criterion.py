@@ -66,14 +66,23 @@ def test_min_sensitivity_is_kept_by_the_lowest_such_limit(seed, wanted):
     assert (bad < lower).mean() < wanted
 
 
-@settings(max_examples=60, deadline=None)
-@given(scores=st.lists(st.floats(0, 1), min_size=2, max_size=30, unique=True), where=st.floats(0, 1))
-def test_short_limit_parts_the_scores_as_the_long_one(scores, where):
-    values = np.array(scores)
-    limit = float(np.quantile(values, where))
+@settings(max_examples=200, deadline=None)
+@given(
+    scores=st.lists(st.floats(0, 1, width=32), min_size=2, max_size=30, unique=True), at=st.integers(0, 28)
+)
+def test_short_limit_parts_float32_scores_as_the_long_one_once_it_is_float32(scores, at):
+    values = np.sort(np.array(scores))
+    at %= len(values) - 1
+    limit = float((values[at] + values[at + 1]) / 2)
+    assume(values[at] < limit)  # two subnormal numbers may have none between them
     short = criterion.short_limit(limit, values)
-    assert ((values >= short) == (values >= limit)).all()
-    assert len(repr(short)) <= max(len(repr(limit)), 20)
+    assert ((values >= np.float32(short)) == (values >= limit)).all()
+
+
+def test_short_limit_of_neighbours_in_float32_is_the_upper_one():
+    low = np.float32(0.7)
+    values = np.array([low, np.nextafter(low, np.float32(1))], np.float64)
+    assert criterion.short_limit(float(values.mean()), values) == values[1]
 
 
 def test_short_limit_takes_three_decimals_where_they_do():
