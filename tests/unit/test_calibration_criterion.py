@@ -79,10 +79,10 @@ def test_short_limit_parts_float32_scores_as_the_long_one_once_it_is_float32(sco
     assert ((values >= np.float32(short)) == (values >= limit)).all()
 
 
-def test_short_limit_of_neighbours_in_float32_is_the_upper_one():
+def test_short_limit_between_neighbours_in_float32_becomes_the_upper_one():
     low = np.float32(0.7)
     values = np.array([low, np.nextafter(low, np.float32(1))], np.float64)
-    assert criterion.short_limit(float(values.mean()), values) == values[1]
+    assert np.float32(criterion.short_limit(float(values.mean()), values)) == values[1]
 
 
 def test_short_limit_takes_three_decimals_where_they_do():
@@ -218,3 +218,7 @@ def test_diagram_has_a_panel_for_each_cut_and_a_dot_where_the_bin_is():
     x = round(diagram.MARGIN_PX + each.predicted * diagram.SIDE_PX)
     y = round(diagram.TITLE_PX + (1 - each.observed) * diagram.SIDE_PX)
     assert first[y, x].tolist() == list(diagram._BLUE)
+
+
+def test_short_limit_of_scores_too_near_for_decimals_is_the_upper_one():
+    assert criterion.short_limit(1.5e-12, np.array([1e-12, 2e-12])) == 2e-12
