@@ -95,7 +95,6 @@ def test_group_folds_keep_patients_whole_and_spread_the_classes() -> None:
 
 
 def test_calibrated_pure_noise_is_not_better_than_chance() -> None:
-    pytest.importorskip("sklearn", reason="scikit-learn comes with the extra [train]")
     rng = np.random.default_rng(2)
     good, score = np.arange(400) % 2 == 0, rng.random(400)
     result = metrics.calibrated(good, score, [str(i) for i in range(400)])
@@ -104,7 +103,6 @@ def test_calibrated_pure_noise_is_not_better_than_chance() -> None:
 
 
 def test_calibrated_separable_scores_are_all_right() -> None:
-    pytest.importorskip("sklearn", reason="scikit-learn comes with the extra [train]")
     good = np.arange(50) % 3 > 0
     result = metrics.calibrated(good, good * 1.0, [str(i) for i in range(50)])
     assert (result.balanced_accuracy, result.matthews, result.threshold) == (1.0, 1.0, 0.5)

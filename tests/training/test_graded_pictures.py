@@ -6,8 +6,9 @@ import pytest
 
 from efiqa.calibration import read_labels
 from tests.helpers import drawn_eye, encoded
-from training import graded_pictures
 
+graded_pictures = pytest.importorskip("training.graded_pictures", reason="the extra [train] is not installed")
+pytestmark = pytest.mark.train
 HEADER = "path,split,role,dataset,label,pair_id,width,height,source,licence,source_sha256"
 
 
