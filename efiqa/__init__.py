@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from efiqa._core import __version__ as __version__
+    from efiqa.calibration import Calibration as Calibration
+    from efiqa.calibration import calibrate as calibrate
     from efiqa.contract import Contract as Contract
     from efiqa.contract import OperatingPoint as OperatingPoint
     from efiqa.errors import BackendError as BackendError
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from efiqa.errors import FileError as FileError
     from efiqa.errors import FrameError as FrameError
     from efiqa.errors import InternalError as InternalError
+    from efiqa.errors import LabelError as LabelError
     from efiqa.errors import ModelError as ModelError
     from efiqa.errors import OptionError as OptionError
     from efiqa.errors import PictureError as PictureError
@@ -40,6 +43,8 @@ if TYPE_CHECKING:
 
 _HOME = {
     "__version__": "_core",
+    "Calibration": "calibration",
+    "calibrate": "calibration",
     "Contract": "contract",
     "OperatingPoint": "contract",
     "BackendError": "errors",
@@ -52,6 +57,7 @@ _HOME = {
     "FileError": "errors",
     "FrameError": "errors",
     "InternalError": "errors",
+    "LabelError": "errors",
     "ModelError": "errors",
     "OptionError": "errors",
     "PictureError": "errors",

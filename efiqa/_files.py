@@ -96,6 +96,19 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
         stream.write(data)
 
 
+def make_folder(folder: Path) -> None:
+    """Make ``folder`` and those above it.
+
+    Raises:
+        FileError: code ``file_unwritable``.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise FileError(f"{folder} cannot be made: {reason}", code="file_unwritable") from None
+
+
 def unwritable(path: Path, error: OSError) -> FileError:
     """Return the named error for a failed write to ``path``."""
     return FileError(f"{path} cannot be written: {error.strerror or error}", code="file_unwritable")

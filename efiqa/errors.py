@@ -45,6 +45,12 @@ class PictureError(EfiqaError, ValueError):
     default_code = "picture_unreadable"
 
 
+class LabelError(EfiqaError, ValueError):
+    """Labels of pictures that break a rule, or that no limit of the score can follow."""
+
+    default_code = "labels_invalid"
+
+
 class ModelError(EfiqaError):
     """A model that does not parse, or does not fit its contract."""
 

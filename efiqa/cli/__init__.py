@@ -14,7 +14,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from efiqa.cli import assess, build, demo, doctor, export, info, keygen, sign, verify
+from efiqa.cli import assess, build, calibrate, demo, doctor, export, info, keygen, sign, verify
 from efiqa.errors import EfiqaError, OptionError
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 1, 2, 130, 141
@@ -34,7 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     version = importlib.metadata.version("efiqa")
     parser.add_argument("--version", action="version", version=f"efiqa {version}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, dest="command")
-    for module in (assess, info, verify, export, build, keygen, sign, demo, doctor):
+    for module in (assess, info, verify, calibrate, export, build, keygen, sign, demo, doctor):
         module.add_parser(commands)
     return parser
 

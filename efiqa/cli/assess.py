@@ -7,9 +7,10 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from efiqa._files import make_folder
 from efiqa.cli import output
 from efiqa.cli.paths import Item, find_pictures, overlay_paths
-from efiqa.errors import EfiqaError, FileError, InternalError
+from efiqa.errors import EfiqaError, InternalError
 
 if TYPE_CHECKING:
     from efiqa.runtime import Runtime
@@ -54,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     items = find_pictures(arguments.paths)
     overlays: dict[str, Path] = {}
     if arguments.overlay is not None:
-        _make_folder(arguments.overlay)
+        make_folder(arguments.overlay)
         overlays = overlay_paths(items, arguments.overlay)
     with Runtime(
         arguments.model, threads=arguments.threads, operating_point=arguments.operating_point
@@ -106,7 +107,7 @@ def _assess_one(runtime: Runtime, item: Item, overlay: Path | None) -> dict[str,
             raise item.error
         report = runtime.assess(read_image(item.path))
         if overlay is not None:
-            _make_folder(overlay.parent)
+            make_folder(overlay.parent)
             report.save(overlay)
         return output.report_line(item.path, report)
     except EfiqaError as error:
@@ -114,14 +115,6 @@ def _assess_one(runtime: Runtime, item: Item, overlay: Path | None) -> dict[str,
     except Exception as error:
         text = f"{type(error).__name__}: {error}; this is a defect of efiqa, please report it"
         return output.error_line(item.path, InternalError(text))
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise FileError(f"{folder} cannot be made: {reason}", code="file_unwritable") from None
 
 
 def _print_results(results: list[dict[str, Any]]) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from efiqa._files import make_folder
 from efiqa.cli import output
-from efiqa.errors import FileError
 
 SHEET_NAME = "efiqa-demo.png"
 
@@ -32,11 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     from efiqa.report import place_text, score_text
     from efiqa.runtime import Runtime
 
-    try:
-        arguments.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise FileError(f"{arguments.out} cannot be made: {reason}", code="file_unwritable") from None
+    make_folder(arguments.out)
     pictures = demo.pictures()
     with Runtime(arguments.model) as runtime:
         runtime.assess(next(iter(pictures.values())))  # the first frame also makes the buffers

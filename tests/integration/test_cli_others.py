@@ -17,7 +17,7 @@ def test_version_and_help(capsys):
     assert capsys.readouterr().out == f"efiqa {efiqa.__version__}\n"
     assert cli.main(["--help"]) == 0
     text = capsys.readouterr().out
-    assert all(name in text for name in ("assess", "info", "verify", "build", "demo", "doctor"))
+    assert all(name in text for name in ("assess", "info", "verify", "calibrate", "build", "demo", "doctor"))
 
 
 def test_info_json_holds_contract_back_ends_versions_and_processor(tiny_model, capsys):

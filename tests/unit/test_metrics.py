@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from efiqa import _metrics
 from training import metrics
 
 EXACT = 1e-12  # the same arithmetic in another order
@@ -94,7 +95,6 @@ def test_group_folds_keep_patients_whole_and_spread_the_classes() -> None:
 
 
 def test_calibrated_pure_noise_is_not_better_than_chance() -> None:
-    pytest.importorskip("sklearn", reason="scikit-learn comes with the extra [train]")
     rng = np.random.default_rng(2)
     good, score = np.arange(400) % 2 == 0, rng.random(400)
     result = metrics.calibrated(good, score, [str(i) for i in range(400)])
@@ -103,7 +103,6 @@ def test_calibrated_pure_noise_is_not_better_than_chance() -> None:
 
 
 def test_calibrated_separable_scores_are_all_right() -> None:
-    pytest.importorskip("sklearn", reason="scikit-learn comes with the extra [train]")
     good = np.arange(50) % 3 > 0
     result = metrics.calibrated(good, good * 1.0, [str(i) for i in range(50)])
     assert (result.balanced_accuracy, result.matthews, result.threshold) == (1.0, 1.0, 0.5)
@@ -126,3 +125,44 @@ def test_ranks_correlation_monotone_is_one_and_constant_is_zero() -> None:
     assert metrics.ranks_correlation([1, 2, 3], [1, 10, 11]) == pytest.approx(1.0, abs=EXACT)
     assert metrics.ranks_correlation([1, 2, 3], [3, 2, 1]) == pytest.approx(-1.0, abs=EXACT)
     assert metrics.ranks_correlation([1, 2, 3], [5, 5, 5]) == 0.0
+
+
+def test_matthews_agrees_with_scikit_learn_and_is_0_without_a_class() -> None:
+    reference = pytest.importorskip("sklearn.metrics", reason="scikit-learn comes with the extra [train]")
+    good, score = scores()
+    for threshold in (-1.0, 0.3, 1.5):
+        expected = reference.matthews_corrcoef(good, score >= threshold)
+        assert metrics.matthews(good, score >= threshold) == pytest.approx(expected, abs=EXACT)
+    assert metrics.matthews(good, np.ones(len(good), bool)) == 0.0
+
+
+def test_confusion_hand_counted_shares() -> None:
+    # Three good, one of them refused; two bad, one of them passed.
+    counts = _metrics.confusion([1, 1, 1, 0, 0], [1, 1, 0, 1, 0])
+    assert counts.tolist() == [2, 1, 1, 1]
+    assert _metrics.specificity_of(counts) == pytest.approx(2 / 3, abs=EXACT)
+    assert _metrics.sensitivity_of(counts) == 0.5
+    assert _metrics.balanced_accuracy_of(counts) == pytest.approx(7 / 12, abs=EXACT)
+
+
+def test_confusion_draws_of_whole_patients_keep_their_pictures_together() -> None:
+    good = np.array([True, True, False, True, False, False])
+    draws = _metrics.confusion_draws(good, good, ["a", "a", "a", "b", "b", "b"], runs=50)
+    assert {tuple(row) for row in draws.astype(int)} <= {(4, 0, 0, 2), (3, 0, 0, 3), (2, 0, 0, 4)}
+    assert len({tuple(row) for row in draws}) == 3
+
+
+def test_confusion_draws_one_class_is_refused() -> None:
+    with pytest.raises(ValueError, match="2 True of 2"):
+        _metrics.confusion_draws([True, True], [True, False], ["a", "b"])
+
+
+def test_group_folds_three_classes_are_spread() -> None:
+    rng = np.random.default_rng(4)
+    levels = rng.integers(3, size=300)
+    groups = [f"patient{i // 2}" for i in range(300)]
+    fold = metrics.group_folds(levels, groups)
+    assert all(len(set(fold[i : i + 2])) == 1 for i in range(0, 300, 2))
+    for level in range(3):
+        held = np.bincount(fold[levels == level], minlength=5)
+        assert held.max() - held.min() <= 8  # of 20; the best class is in the patients' rest

@@ -1,0 +1,196 @@
+"""A site's criterion on top of scores: limits by an objective, and what they are worth out of fold.
+
+No picture is judged by limits that it helped to fit: each fold of patients gets those of the other folds. The
+limits that are handed on are fitted on all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from efiqa import _metrics
+from efiqa._metrics import BoolArray, DoubleArray
+from efiqa.calibration.probability import Bin, fit_logistic, reliability
+from efiqa.contract import OperatingPoint
+from efiqa.errors import LabelError
+
+IntArray = NDArray[np.int64]
+VERDICTS = ("good", "usable", "reject")
+_WHOLE = 1e-9  # a share of pictures that is a whole number of them but for rounding
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure 0..1 (MCC: -1..1) and its 95 % bootstrap interval, whole patients drawn."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Between ``below`` and ``above``: the limit, fitted on all, and the figures, out of fold.
+
+    ``auroc`` is of the score itself, which is not fitted. ``sensitivity`` is the share of ``below`` under the
+    limit, ``specificity`` that of ``above`` not under it. ``bins`` hold the logistic fit's probability of
+    ``above`` against what was found, and ``calibration_error`` is their mean distance.
+    """
+
+    below: str
+    above: str
+    limit: float
+    auroc: Estimate
+    balanced_accuracy: Estimate
+    matthews: Estimate
+    sensitivity: Estimate
+    specificity: Estimate
+    bins: tuple[Bin, ...]
+    calibration_error: float
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """The limits, the cuts from worst to best, and the verdict of each picture out of fold."""
+
+    point: OperatingPoint
+    cuts: tuple[Cut, ...]
+    verdicts: tuple[str, ...]
+
+
+def fit_criterion(
+    levels: IntArray,
+    scores: DoubleArray,
+    patients: Sequence[str],
+    classes: Sequence[str],
+    *,
+    folds: int,
+    seed: int,
+    min_sensitivity: float | None = None,
+) -> Criterion:
+    """Return the criterion that ``levels`` (N,), 0 the worst of ``classes``, ask of ``scores`` (N,).
+
+    Limits have the best balanced accuracy, or with ``min_sensitivity`` are the lowest that keep it.
+
+    Raises:
+        LabelError: a class has too few patients, the score says nothing about the labels, or no limit keeps
+            ``min_sensitivity`` and lets a picture pass.
+    """
+    _check_enough(levels, patients, classes, folds)
+    fold = _metrics.group_folds(levels, patients, folds=folds, seed=seed)
+    cuts, passed = [], []
+    for level in range(len(classes) - 1):
+        good = levels > level
+        names = ("+".join(classes[: level + 1]), "+".join(classes[level + 1 :]))
+        cut, passes = _fit_cut(
+            good, scores, patients, fold, names, seed=seed, min_sensitivity=min_sensitivity
+        )
+        cuts.append(cut)
+        passed.append(passes)
+    usable = passed[0]
+    good = passed[-1] & usable
+    verdicts = tuple(VERDICTS[int(i)] for i in np.where(good, 0, np.where(usable, 1, 2)))
+    low = cuts[0].limit
+    # What is refused may not be good: where labels put the limits the other way round, the lower one yields.
+    return Criterion(OperatingPoint(max(low, cuts[-1].limit), low), tuple(cuts), verdicts)
+
+
+def limit_of(good: BoolArray, scores: DoubleArray, min_sensitivity: float | None) -> float:
+    """Return the limit for ``score >= limit``: of best balanced accuracy, or the lowest that keeps the share.
+
+    ``min_sensitivity``: share of the bad ones under the limit, at least. Where all scores are needed for it,
+    the limit lies above all of them.
+    """
+    if min_sensitivity is None:
+        return _metrics.best_threshold(good, scores)
+    bad = np.sort(scores[~good])
+    last = bad[max(1, math.ceil(min_sensitivity * len(bad) - _WHOLE)) - 1]
+    above = scores[scores > last]
+    return float((last + above.min()) / 2) if len(above) else float(np.nextafter(last, np.inf))
+
+
+def short_limit(limit: float, scores: DoubleArray) -> float:
+    """Return the number with the fewest decimals, from three on, that parts ``scores`` as ``limit`` does.
+
+    Scores are float32, and so is a limit once the core has read it (csrc/contract.h).
+    """
+    below, above = scores[scores < limit], scores[scores >= limit]
+    if not len(below) or not len(above):
+        return limit
+    for decimals in range(3, 10):  # float32 has nine digits at most
+        rounded = round(limit, decimals)
+        if below.max() < np.float32(rounded) <= above.min():
+            return rounded
+    return float(above.min())
+
+
+def _check_enough(levels: IntArray, patients: Sequence[str], classes: Sequence[str], folds: int) -> None:
+    for level, name in enumerate(classes):
+        members = set(np.asarray(patients)[levels == level])
+        if len(members) < folds:
+            raise LabelError(
+                f"label {name!r} has pictures with a score of {len(members)} different patients, expected at "
+                f"least {folds}, one for each fold; label more pictures, or ask for fewer folds"
+            )
+
+
+def _fit_cut(
+    good: BoolArray,
+    scores: DoubleArray,
+    patients: Sequence[str],
+    fold: IntArray,
+    names: tuple[str, str],
+    *,
+    seed: int,
+    min_sensitivity: float | None,
+) -> tuple[Cut, BoolArray]:
+    """Return the cut between the two ``names``, and which pictures pass it out of fold."""
+    below, above = names
+    area = _metrics.auroc(good, scores)
+    if area <= 0.5:
+        raise LabelError(
+            f"labels {above!r} do not score above {below!r}: AUROC {area:.3f}, expected more than 0.5; "
+            "give order from worst to best if it is the other way round"
+        )
+    limit = short_limit(limit_of(good, scores, min_sensitivity), scores)
+    if not (scores >= limit).any():
+        raise LabelError(
+            f"min_sensitivity is {min_sensitivity:g}, which refuses every picture, because {below!r} has the "
+            "highest score; ask for less, or look at that picture's label"
+        )
+    passes = np.zeros(len(scores), bool)
+    probability = np.zeros(len(scores))
+    for index in range(int(fold.max()) + 1):
+        inside, rest = fold == index, fold != index
+        if good[rest].all() or not good[rest].any():
+            raise LabelError(
+                f"labels {below!r} and {above!r} do not both occur outside fold {index + 1}, because too few "
+                "patients hold them; label more pictures, or ask for fewer folds"
+            )
+        passes[inside] = scores[inside] >= limit_of(good[rest], scores[rest], min_sensitivity)
+        probability[inside] = fit_logistic(good[rest], scores[rest])(scores[inside])
+    counts = _metrics.confusion(good, passes)
+    draws = _metrics.confusion_draws(good, passes, patients, seed=seed)
+
+    def estimate(figure: Callable[[DoubleArray], DoubleArray]) -> Estimate:
+        return Estimate(float(figure(counts)), *_metrics.interval(figure(draws)))
+
+    bins = reliability(good, probability)
+    cut = Cut(
+        below,
+        above,
+        limit,
+        Estimate(area, *_metrics.auroc_interval(good, scores, patients, seed=seed)),
+        estimate(_metrics.balanced_accuracy_of),
+        estimate(_metrics.matthews_of),
+        estimate(_metrics.sensitivity_of),
+        estimate(_metrics.specificity_of),
+        bins,
+        sum(each.count * abs(each.predicted - each.observed) for each in bins) / len(good),
+    )
+    return cut, passes
