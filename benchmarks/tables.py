@@ -22,7 +22,7 @@ from benchmarks import machine
 from benchmarks.markdown import Results, origin, percent, table
 from benchmarks.tables_gpu import GPU_PARTS, GPU_RESULTS, gpu_frame, gpu_kernels, newest, plans
 
-DOCUMENTS = ("README.md", "docs/quality.md", "docs/performance.md")
+DOCUMENTS = ("README.md", "docs/quality.md", "docs/performance.md", "docs/reliability.md")
 _MARKER = re.compile(r"<!-- (?P<name>[\w-]+):begin -->\n(?P<body>.*?)<!-- (?P=name):end -->", re.DOTALL)
 _BEGIN = re.compile(r"<!-- ([\w-]+):(begin|end) -->")
 
@@ -207,6 +207,21 @@ def fov(results: Results) -> str:
     ) + origin(results)
 
 
+def soak(results: Results) -> str:
+    """Return what did and did not change over a long run of libefiqa."""
+    latency, processor = results["latency_ms"], results["cpu_ms"]
+    rows = [
+        ["frames, after a warm-up", f"{results['frames']:,}"],
+        ["growth of the resident memory, KiB", str(results["resident_growth_kib"])],
+        ["median latency of the last tenth / of the first", f"{latency['ratio']:.3f}"],
+        ["the same for the processor's time", f"{processor['ratio']:.3f}"],
+        ["slowest frame, ms", f"{latency['max']:.0f}"],
+        # The run ends without a file at the first of these.
+        ["frames answered differently than the same frame before", "0"],
+    ]
+    return table(["soak run", ""], rows) + origin(results)
+
+
 TABLES: dict[str, tuple[str, str, Callable[[Results], str]]] = {
     "quality": ("quality.json", "python -m training.evaluate", quality),
     "quality-detail": ("quality.json", "python -m training.evaluate", quality_detail),
@@ -215,6 +230,7 @@ TABLES: dict[str, tuple[str, str, Callable[[Results], str]]] = {
     "latency": ("latency.json", "python -m benchmarks.latency", latency),
     "stages": ("latency.json", "python -m benchmarks.latency", stages),
     "kernels": ("kernels.json", "python -m benchmarks.kernels", kernels),
+    "soak": ("soak.json", "python -m benchmarks.soak", soak),
     "fov": ("fov.json", "python -m benchmarks.fov", fov),
     "plans": ("build_plans.json", "python -m benchmarks.build_plans MODEL.onnx...", plans),
     "gpu-frame": (GPU_RESULTS, "bash benchmarks/gpu_check.sh", gpu_frame),
