@@ -329,7 +329,8 @@ def graded(events: list[tuple[str, int]], gate: _core.CaptureGate) -> tuple[list
     for kind, step_ms in events:
         now += step_ms
         aside ^= kind == "moved"
-        place = 320.0 + (100.0 if aside else 0.0)  # half a radius: more than 0.575 a second in 700 ms
+        # 0.3 radii: still centred, so the frame is good in itself, and more than 0.575 a second in 400 ms.
+        place = 320.0 + (60.0 if aside else 0.0)
         if kind == "failure":
             decisions.append(gate.observe_failure(now))
             grade = "bad"
@@ -417,6 +418,19 @@ def test_gate_ready_and_captured_are_never_said_on_a_bad_frame(events):
             break
         if decision.state == "ready":
             assert frame.grade in ("good", "near")
+
+
+def test_gate_frame_far_aside_is_a_drop_and_its_place_is_no_motion():
+    stream = Stream()
+    stream.until("ready")
+    aside = stream.see({"center_x_px": 420.0})  # 0.5 radii: bad in itself, as a blink is
+    assert (aside.state, aside.keep_slot) == ("hold_still", -1)
+    assert math.isnan(aside.speed)
+    back = stream.see()
+    assert (back.state, back.speed) == ("ready", 0)
+    # A second one is one drop too many.
+    stream.see({"center_x_px": 420.0})
+    assert stream.see().state == "hold_still"
 
 
 @settings(max_examples=100, deadline=None)
