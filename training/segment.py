@@ -192,14 +192,19 @@ class PatchMaker:
         return {"rgb": rgb * visible, "mask": mask[:1], "visible": visible}
 
 
+def visible_entropy(logits: torch.Tensor, mask: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:
+    """Return the mean cross-entropy of the visible pixels."""
+    entropy = F.binary_cross_entropy_with_logits(logits, mask, reduction="none")
+    return (entropy * visible).sum() / visible.sum().clamp_min(1)
+
+
 def segmentation_loss(dice_weight: float, model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
     """Return BCE and soft Dice loss over the visible pixels."""
     logits, mask, visible = model(batch["rgb"]).float(), batch["mask"], batch["visible"]
-    bce = F.binary_cross_entropy_with_logits(logits, mask, reduction="none")
     probability = logits.sigmoid() * visible
     overlap = 2 * (probability * mask).sum() + 1
     dice = overlap / (probability.sum() + (mask * visible).sum() + 1)
-    return {"bce": (bce * visible).sum() / visible.sum().clamp_min(1), "dice": dice_weight * (1 - dice)}
+    return {"bce": visible_entropy(logits, mask, visible), "dice": dice_weight * (1 - dice)}
 
 
 def mask_loss(
@@ -213,17 +218,14 @@ def mask_loss(
     Source: Salehi et al., Tversky loss function for image segmentation, 2017.
     """
     logits, mask, visible = model(batch["rgb"]).float(), batch["mask"], batch["visible"]
-    bce = F.binary_cross_entropy_with_logits(logits, mask, reduction="none")
+    entropy = visible_entropy(logits, mask, visible)
     probability, mask = logits.sigmoid() * visible, mask * visible
     over = (1, 2, 3)
     found = (probability * mask).sum(over)
     false = (probability * (1 - mask)).sum(over)
     missed = ((1 - probability) * mask).sum(over)
     index = (found + 1) / (found + (1 - miss_weight) * false + miss_weight * missed + 1)
-    return {
-        "bce": entropy_weight * (bce * visible).sum() / visible.sum().clamp_min(1),
-        "tversky": 1 - index.mean(),
-    }
+    return {"bce": entropy_weight * entropy, "tversky": 1 - index.mean()}
 
 
 def run(fabric: Fabric, settings: SegmenterSettings, pictures: list[Picture], out: Path, seed: int) -> None:
