@@ -64,17 +64,21 @@ def test_run_changed_settings_run_the_stage_and_what_follows_again(toy_run, tmp_
     assert "export: finished" in shown
 
 
-def test_run_changed_settings_drop_every_checkpoint_of_the_stage(toy_run, tmp_path, capsys):
+def test_run_changed_segmenter_drops_its_checkpoints_and_its_vessel_maps(toy_run, tmp_path, capsys):
     from training.run import main
 
     out = tmp_path / "run"
     shutil.copytree(toy_run, out)
     changed = tmp_path / "changed.toml"
     changed.write_text(TOY.read_text().replace("refine_entropy_weight = 0.25", "refine_entropy_weight = 0.5"))
-    main(["--config", str(changed), "--out", str(out), "--stages", "segmenter"])
+    maps = out / "vessels/pool.npy"
+    before = maps.stat().st_mtime_ns
+    main(["--config", str(changed), "--out", str(out), "--stages", "segmenter", "vuad"])
     shown = capsys.readouterr().out
-    assert "settings changed, starting over" in shown
+    assert shown.count("settings changed, starting over") == 2
     assert "resumed" not in shown
+    # The pool's vessel maps are the new segmenter's.
+    assert maps.stat().st_mtime_ns > before
 
 
 def test_run_wrong_stage_is_a_usage_error(tmp_path, capsys):
