@@ -59,6 +59,7 @@ test-tensorrt: $(VENV)/.tensorrt  ## build real TensorRT plans of small models; 
 	EFIQA_REQUIRE=tensorrt $(BIN)/python -m pytest -ra -m tensorrt tests/integration
 
 test-train: $(TRAIN_VENV)/.train  ## run the training at toy size, in an environment with torch
+	$(TRAIN_VENV)/bin/python -m pytest -ra tests/unit/test_gpu_frame.py  # its parts that need torch
 	$(TRAIN_VENV)/bin/python -m pytest -ra -m train tests/training
 
 format: $(VENV)/.dev  ## put all sources into the house's form
