@@ -60,7 +60,7 @@ class Pipeline:
                 print(f"{name}: done before", flush=True)
                 continue
             began = time.monotonic()
-            stale = [*self.out.glob(f"{name}.checkpoint.pt"), *self.out.glob(f"{name}.*.checkpoint.pt")]
+            stale = [path for pattern in resumed_from(name) for path in self.out.glob(pattern)]
             started = self.out / f"{name}.started"
             if stale and (not started.is_file() or started.read_text() != key):
                 print(f"{name}: settings changed, starting over", flush=True)
@@ -113,6 +113,12 @@ class Pipeline:
     def _export(self) -> None:
         if self.fabric.is_global_zero:
             export.run(self.config, self._vessel_pictures("train"), self.out, manifest_sha256(self.root))
+
+
+def resumed_from(stage: str) -> list[str]:
+    """Return patterns of the files in a run's folder that an interrupted ``stage`` goes on from."""
+    maps = ["vessels/pool.npy"] if stage == "vuad" else []  # of the pool by the segmenter: minutes of work
+    return [f"{stage}.*checkpoint.pt", *maps]
 
 
 def make_fabric(config: recipe.Config) -> Fabric:

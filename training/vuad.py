@@ -181,11 +181,6 @@ def anomaly(model: Vuad, maps: ByteArray, visible: ByteArray, fabric: Fabric, ba
     return out
 
 
-def is_older(path: Path, other: Path) -> bool:
-    """Return whether ``path`` is there and was written before ``other``."""
-    return path.is_file() and path.stat().st_mtime_ns < other.stat().st_mtime_ns
-
-
 def run(
     fabric: Fabric,
     settings: VuadSettings,
@@ -202,8 +197,6 @@ def run(
     folder.mkdir(parents=True, exist_ok=True)
     segmenter = segment.load(out / "segmenter.pt")
     with fabric.rank_zero_first():
-        if is_older(folder / "pool.npy", out / "segmenter.pt"):  # maps of a segmenter before this one
-            (folder / "pool.npy").unlink()
         maps = cached_array(
             folder / "pool.npy",
             lambda: vessel_maps(fabric, segmenter, pool, settings.size_px, "the pool"),
