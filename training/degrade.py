@@ -142,11 +142,22 @@ def random_degradation(
     severity: tuple[float, float] = (0.25, 1.0),
     local_probability: float = 0.5,
 ) -> Degraded:
-    """Return `degrade` with the kind, the severity and whether it is local drawn from the given choices."""
+    """Return `degrade` with the kind, the severity and whether it is local drawn from the given choices.
+
+    Where there is no choice, with a ``local_probability`` of 0, nothing is drawn for it.
+    """
     kind = kinds[int(rng.integers(len(kinds)))]
-    return degrade(
-        rgb, visible, kind, rng.uniform(*severity), rng, local=bool(rng.random() < local_probability)
-    )
+    amount = rng.uniform(*severity)
+    local = local_probability > 0 and bool(rng.random() < local_probability)
+    return degrade(rgb, visible, kind, amount, rng, local=local)
+
+
+def graded_degradation(
+    rgb: ByteArray, visible: BoolArray, rng: np.random.Generator
+) -> tuple[Degraded, float]:
+    """Return a random degradation all over, from slight to hopeless, and the share of anatomy it hides."""
+    damaged = random_degradation(rgb, visible, rng, severity=(0.1, 1.0), local_probability=0.0)
+    return damaged, float(damaged.hidden[visible].mean())
 
 
 def combined_strength(first: FloatArray, second: FloatArray) -> FloatArray:

@@ -23,7 +23,7 @@ from efiqa.export.backbones import split_head
 from efiqa.export.pipeline import OUTPUTS, Network, write_files
 from training.backbone import LITE0_ID, LITE0_LICENCE, LITE0_MEAN, LITE0_STD
 from training.data import ByteArray, CropSet, FloatArray, resize_crop
-from training.degrade import KINDS, degrade
+from training.degrade import graded_degradation
 from training.progress import track
 from training.pseudo_labels import shrink, to_grid
 from training.student import Student, load_student, normalised
@@ -75,9 +75,8 @@ def graded_scores(
         lost.append(0.0)
         scores.append(clean_scores[-1])
         for _ in range(6):
-            kind = KINDS[int(rng.integers(len(KINDS)))]
-            damaged = degrade(rgb, visible, kind, rng.uniform(0.1, 1.0), rng, local=False)
-            lost.append(float(damaged.hidden[visible].mean()))
+            damaged, share = graded_degradation(rgb, visible, rng)
+            lost.append(share)
             scores.append(score(model, damaged.rgb, weights))
     return tuple(np.asarray(each, np.float32) for each in (clean_scores, lost, scores))  # type: ignore[return-value]
 

@@ -18,13 +18,14 @@ import cv2
 import numpy as np
 
 from training.data import ByteArray, crop_frame, load_rgb, read_manifest
-from training.degrade import KINDS, degrade
+from training.degrade import graded_degradation
+from training.export import OPERATING_POINTS
 from training.progress import track
 
 SIZE_PX, BORDER_PX = 448, 16
 DEGRADED = 3  # of each clean picture
-# Shares of the anatomy that a picture may hide and still have the label; those of the point `screening`.
-LIMITS = {"good": 0.2, "usable": 0.5, "reject": 1.0}
+# Shares of the anatomy that a picture may hide and still have the label.
+LIMITS = dict(zip(("good", "usable", "reject"), (*OPERATING_POINTS["screening"], 1.0), strict=True))
 
 
 def label_of(hidden: float) -> str:
@@ -44,9 +45,8 @@ def write_pictures(data: Path, out: Path, *, seed: int) -> int:
             continue
         shown = [(crop.rgb, 0.0, "clean")]
         for _ in range(DEGRADED):
-            kind = KINDS[int(rng.integers(len(KINDS)))]
-            damaged = degrade(crop.rgb, crop.visible, kind, rng.uniform(0.1, 1.0), rng, local=False)
-            shown.append((damaged.rgb, float(damaged.hidden[crop.visible].mean()), kind))
+            damaged, hidden = graded_degradation(crop.rgb, crop.visible, rng)
+            shown.append((damaged.rgb, hidden, damaged.kind))
         for number, (rgb, hidden, kind) in enumerate(shown):
             name = f"{picture.path.stem}_{number}_{kind}.png"
             _write(out / name, rgb)
