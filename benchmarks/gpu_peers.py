@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from benchmarks.gpu_roofline import Work
 from benchmarks.latency import checked
-from efiqa import QualityReport
+from efiqa import QualityReport, parity
 
 if TYPE_CHECKING:
     import torch
@@ -167,9 +167,8 @@ def network_work(facts: PlanFacts) -> Work:
 
 
 def cosine(a: FloatArray, b: FloatArray) -> float:
-    """Return the cosine of two arrays of one shape."""
-    a, b = a.ravel().astype(np.float64), b.ravel().astype(np.float64)
-    return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
+    """Return the cosine of two arrays (h, w), the parity gate's."""
+    return parity.compare(a[None, None], b[None, None]).cosine
 
 
 def make_peers(
