@@ -200,33 +200,28 @@ def test_filled_outside_rim_cells_keep_their_values():
     assert np.allclose(filled_outside(maps, weights)[0], expected)
 
 
-def test_mask_loss_weighs_each_picture_alike_however_few_vessels_it_has():
+def mask_terms(logits, mask, *, visible=None, entropy_weight=0.0, miss_weight=0.65):
+    """Return the terms of ``mask_loss`` for these logits (B, 1, H, W)."""
     from training.segment import mask_loss
 
-    class Given(torch.nn.Module):
-        def forward(self, x):
-            return x[:, :1]
+    batch = {"rgb": None, "mask": mask, "visible": torch.ones_like(mask) if visible is None else visible}
+    return mask_loss(entropy_weight, miss_weight, lambda _: logits, batch)
 
+
+def test_mask_loss_weighs_each_picture_alike_however_few_vessels_it_has():
     # One picture half vessel and found, one with a single vessel pixel that is missed.
     mask = torch.zeros(2, 1, 8, 8)
     mask[0, :, :4] = 1
     mask[1, :, 0, 0] = 1
     logits = torch.where(mask > 0, 20.0, -20.0)
     logits[1] = -20.0
-    batch = {"rgb": logits.repeat(1, 3, 1, 1), "mask": mask, "visible": torch.ones_like(mask)}
-    terms = mask_loss(0.0, 0.5, Given(), batch)
+    terms = mask_terms(logits, mask, miss_weight=0.5)
     # Index 1, and (0 + 1) / (0 + 0.5 * 1 + 1) for the missed pixel: the mean of losses 0 and 1/3.
     assert terms["tversky"].item() == pytest.approx(1 / 6, abs=1e-5)
     assert terms["bce"].item() == 0
 
 
 def test_mask_loss_counts_a_missed_pixel_above_a_false_one():
-    from training.segment import mask_loss
-
-    class Given(torch.nn.Module):
-        def forward(self, x):
-            return x[:, :1]
-
     mask = torch.zeros(1, 1, 8, 8)
     mask[..., :4] = 1
     right = torch.where(mask > 0, 20.0, -20.0)
@@ -234,29 +229,22 @@ def test_mask_loss_counts_a_missed_pixel_above_a_false_one():
     for name, column, value in (("missed", 3, -20.0), ("false", 4, 20.0)):
         logits = right.clone()
         logits[..., column] = value
-        batch = {"rgb": logits.repeat(1, 3, 1, 1), "mask": mask, "visible": torch.ones_like(mask)}
-        losses[name] = mask_loss(0.0, 0.65, Given(), batch)["tversky"].item()
+        losses[name] = mask_terms(logits, mask)["tversky"].item()
     assert losses["missed"] == pytest.approx(1 - 25 / (24 + 0.65 * 8 + 1), abs=1e-5)
     assert losses["false"] == pytest.approx(1 - 33 / (32 + 0.35 * 8 + 1), abs=1e-5)
 
 
 def test_mask_loss_ignores_what_is_not_visible():
-    from training.segment import mask_loss
-
-    class Given(torch.nn.Module):
-        def forward(self, x):
-            return x[:, :1]
-
     mask = torch.zeros(1, 1, 8, 8)
     mask[..., :2] = 1
     visible = torch.ones_like(mask)
     visible[..., 6:] = 0
     right = torch.where(mask > 0, 20.0, -20.0)
     wrong_outside = torch.where(visible > 0, right, 20.0)
-    losses = []
-    for x in (right, wrong_outside):
-        batch = {"rgb": x.repeat(1, 3, 1, 1), "mask": mask, "visible": visible}
-        losses.append(sum(mask_loss(1.0, 0.65, Given(), batch).values()))
+    losses = [
+        sum(mask_terms(logits, mask, visible=visible, entropy_weight=1.0).values())
+        for logits in (right, wrong_outside)
+    ]
     assert losses[0].item() == losses[1].item()
 
 
