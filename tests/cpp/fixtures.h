@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <condition_variable>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -10,6 +11,7 @@
 #include <functional>
 #include <iterator>
 #include <memory>
+#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -145,6 +147,37 @@ class FakeEngine : public efiqa::Engine {
   std::vector<float> logits;
   int runs = 0;
   std::function<void()> on_run;
+};
+
+// Holds the thread that runs `engine` inside of it, until release().
+class HeldRun {
+ public:
+  explicit HeldRun(FakeEngine& engine) {
+    engine.on_run = [this] {
+      std::unique_lock<std::mutex> lock(mutex_);
+      inside_ = true;
+      changed_.notify_all();
+      changed_.wait(lock, [this] { return released_; });
+    };
+  }
+  HeldRun(const HeldRun&) = delete;
+  HeldRun& operator=(const HeldRun&) = delete;
+
+  void wait_until_inside() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    changed_.wait(lock, [this] { return inside_; });
+  }
+
+  void release() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    released_ = true;
+    changed_.notify_all();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool inside_ = false, released_ = false;
 };
 
 // RGB8 pixels with their view. A disc of a retina's colour, unevenly lit, on black.

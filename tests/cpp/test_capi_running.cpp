@@ -2,8 +2,6 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -18,6 +16,7 @@ using efiqa_test::c_frame;
 using efiqa_test::CBench;
 using efiqa_test::contains;
 using efiqa_test::DiscFrame;
+using efiqa_test::HeldRun;
 using efiqa_test::says_unknown;
 
 TEST(capi_deadline_missed_is_unknown_and_the_runtime_stays_usable) {
@@ -108,20 +107,9 @@ TEST(capi_second_thread_is_turned_away_everywhere_and_close_keeps_the_runtime) {
   CBench bench;
   const DiscFrame disc(320, 240);
   const efiqa_frame frame = c_frame(disc);
-  std::mutex mutex;
-  std::condition_variable changed;
-  bool inside = false, leave = false;
-  bench.engine->on_run = [&] {
-    std::unique_lock<std::mutex> lock(mutex);
-    inside = true;
-    changed.notify_all();
-    changed.wait(lock, [&] { return leave; });
-  };
+  HeldRun held(*bench.engine);
   std::thread first([&] { bench.assess(frame); });
-  {
-    std::unique_lock<std::mutex> lock(mutex);
-    changed.wait(lock, [&] { return inside; });
-  }
+  held.wait_until_inside();
   efiqa_report report;
   EFIQA_INIT(report);
   efiqa_region region;
@@ -136,11 +124,7 @@ TEST(capi_second_thread_is_turned_away_everywhere_and_close_keeps_the_runtime) {
       refused);
   CHECK_EQ(efiqa_runtime_close(&bench.runtime), refused);
   CHECK(bench.runtime != nullptr);
-  {
-    const std::lock_guard<std::mutex> lock(mutex);
-    leave = true;
-    changed.notify_all();
-  }
+  held.release();
   first.join();
   CHECK_EQ(bench.report.verdict, int{EFIQA_VERDICT_GOOD});
 }

@@ -3,11 +3,9 @@
 
 #include <atomic>
 #include <cmath>
-#include <condition_variable>
 #include <cstdio>
 #include <fstream>
 #include <limits>
-#include <mutex>
 #include <string>
 #include <thread>
 
@@ -24,6 +22,7 @@ using efiqa_test::DiscFrame;
 using efiqa_test::error_of;
 using efiqa_test::FakeEngine;
 using efiqa_test::Folder;
+using efiqa_test::HeldRun;
 using efiqa_test::read_golden;
 using efiqa_test::replaced;
 
@@ -180,26 +179,11 @@ TEST(runtime_stays_usable_after_frames_that_failed) {
 TEST(runtime_second_thread_inside_is_refused) {
   Bench bench;
   const DiscFrame frame(640, 480);
-  std::mutex mutex;
-  std::condition_variable changed;
-  bool inside = false, leave = false;
-  bench.engine->on_run = [&] {
-    std::unique_lock<std::mutex> lock(mutex);
-    inside = true;
-    changed.notify_all();
-    changed.wait(lock, [&] { return leave; });
-  };
+  HeldRun held(*bench.engine);
   std::thread first([&] { bench.runtime->assess(frame.view); });
-  {
-    std::unique_lock<std::mutex> lock(mutex);
-    changed.wait(lock, [&] { return inside; });
-  }
+  held.wait_until_inside();
   const std::string message = error_of([&] { bench.runtime->assess(frame.view); });
-  {
-    const std::lock_guard<std::mutex> lock(mutex);
-    leave = true;
-    changed.notify_all();
-  }
+  held.release();
   first.join();
   CHECK_EQ(message, std::string("wrong_thread: another thread is inside this Runtime; open one "
                                 "Runtime per thread"));

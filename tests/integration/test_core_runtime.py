@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from onnx import TensorProto, helper
 
 from efiqa import _core
 from tests.golden.make_tiny_model import BIAS, GRID, INPUT_PX, WEIGHT, tiny_contract, tiny_model, write
-from tests.helpers import drawn_eye, write_tiny_model
+from tests.helpers import drawn_eye, run_in_threads, write_tiny_model
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 # The engine and numpy add float32 in different orders; logits are up to 7, so 1e-5 is some 10 roundings.
@@ -263,11 +262,7 @@ def test_second_thread_inside_one_runtime_is_refused_and_does_no_harm() -> None:
             except _core.CoreError as error:
                 refused.append(error.code)
 
-    threads = [threading.Thread(target=work) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    run_in_threads(work, 2)
     assert wrong == []
     assert set(refused) == {"wrong_thread"}
 

@@ -1,14 +1,13 @@
 """The CaptureGate over a real Runtime: frames in, decisions and the best frame out."""
 
 import math
-import threading
 
 import numpy as np
 import pytest
 
 import efiqa
 from efiqa import _core
-from tests.helpers import drawn_eye
+from tests.helpers import drawn_eye, run_in_threads
 
 # What the tiny model, which likes it bright, makes of drawn discs at levels from 180 on.
 DRAWN = {"min_score": 0.7}
@@ -161,11 +160,7 @@ def test_capture_gate_second_thread_is_turned_away(runtime):
             except (efiqa.ThreadError, efiqa.OptionError) as error:
                 refused.append(error.code)
 
-    threads = [threading.Thread(target=work) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    run_in_threads(work, 2)
     assert "wrong_thread" in refused
 
 

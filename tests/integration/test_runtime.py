@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import efiqa
-from tests.helpers import contract_of, drawn_eye, write_tiny_model
+from tests.helpers import contract_of, drawn_eye, run_in_threads, write_tiny_model
 
 VERDICTS = {"good", "usable", "reject", "unknown"}
 
@@ -323,11 +323,7 @@ def test_assess_two_threads_in_one_runtime_get_a_named_error(tiny_model):
                 except efiqa.ThreadError as error:
                     outcomes.append(error.code)
 
-        threads = [threading.Thread(target=work) for _ in range(2)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        run_in_threads(work, 2)
         assert set(outcomes) == {"report", "wrong_thread"}
         assert len(outcomes) == 20
         assert runtime.assess(frame).score is not None, "the runtime stays usable"
@@ -335,9 +331,7 @@ def test_assess_two_threads_in_one_runtime_get_a_named_error(tiny_model):
 
 def test_assess_one_runtime_after_the_other_thread_is_fine(runtime):
     reports = []
-    thread = threading.Thread(target=lambda: reports.append(runtime.assess(drawn_eye())))
-    thread.start()
-    thread.join()
+    run_in_threads(lambda: reports.append(runtime.assess(drawn_eye())), 1)
     reports.append(runtime.assess(drawn_eye()))
     assert reports[0].score == reports[1].score
 
@@ -349,11 +343,7 @@ def test_assess_eight_runtimes_in_eight_threads_agree(tiny_model):
         with efiqa.Runtime(tiny_model, threads=1) as own:
             scores.extend(own.assess(drawn_eye()).score for _ in range(5))
 
-    threads = [threading.Thread(target=work) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    run_in_threads(work, 8)
     assert len(scores) == 40
     assert len(set(scores)) == 1
 
