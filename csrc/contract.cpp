@@ -69,41 +69,18 @@ void read_input(const Field& input, Contract& contract) {
   }
 }
 
-// Whether the items of an array are the channels of `contract`, in their order.
-bool lists_channels(const JsonValue& list, const Contract& contract) {
-  if (list.items.size() != static_cast<std::size_t>(contract.channel_count())) return false;
-  for (int c = 0; c < contract.channel_count(); ++c) {
-    const JsonValue& item = list.items[static_cast<std::size_t>(c)];
-    if (item.kind != JsonValue::Kind::kString || item.text != contract.channel_name(c)) {
-      return false;
-    }
-  }
-  return true;
-}
-
-std::string list_channels(const Contract& contract) {
-  std::string list;
-  for (int c = 0; c < contract.channel_count(); ++c) {
-    list += (c == 0 ? "[" : ", ") + std::string(contract.channel_name(c));
-  }
-  return list + "]";
-}
-
-// One of the four lists there may be.
+// The number of channels says which they are; there are four lists.
 void read_channels(const Field& channels, Contract& contract) {
-  std::string rule;
-  for (const bool reasons : {false, true}) {
-    for (const bool not_a_fundus : {false, true}) {
-      contract.has_reasons = reasons;
-      contract.has_not_a_fundus = not_a_fundus;
-      if (channels.value().kind == JsonValue::Kind::kArray &&
-          lists_channels(channels.value(), contract)) {
-        return;
-      }
-      rule += (rule.empty() ? "one of the lists: " : ", ") + list_channels(contract);
-    }
+  const std::string rule =
+      "an array of 1, 2, 6 or 7 channels: anatomy_not_visible, then the five reasons or none of "
+      "them, then not_a_fundus or not";
+  const std::size_t count = channels.count(1, kReasonChannels + 2, rule);
+  contract.has_reasons = count > kReasonChannels;
+  contract.has_not_a_fundus = count % kReasonChannels == 2;
+  if (count != static_cast<std::size_t>(contract.channel_count())) channels.fail(rule);
+  for (std::size_t i = 0; i < count; ++i) {
+    channels.item(i).expect_word(contract.channel_name(static_cast<int>(i)));
   }
-  channels.fail(rule);
 }
 
 // Whether the field holds the object that belongs to channels; null exactly where they are not.

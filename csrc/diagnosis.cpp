@@ -11,7 +11,8 @@ namespace {
 
 constexpr double kPi = 3.14159265358979323846;
 
-// Share of a circle's area beyond a line at `distance` radii from its centre; 1 and more is 0.
+// Share of a circle's area beyond a line at `distance` radii from its centre, which may be
+// negative; at 1 and more it is 0.
 double share_beyond(double distance) {
   constexpr double kRadius = 1;
   return 0.5 - 2 * corner_area(distance, kRadius, kRadius) / kPi;
@@ -43,11 +44,11 @@ float clock_hour_of(double dx, double dy) {
 
 FieldCut find_field_cut(const FieldOfView& fov) {
   if (fov.shape != FovShape::kCircle || !(fov.radius_px > 0)) return {};
-  const auto beyond = [&](float center, float edge) {
-    return share_beyond(std::fabs(static_cast<double>(edge) - center) / fov.radius_px);
+  const auto beyond = [&](float from_px, float to_px) {
+    return share_beyond((static_cast<double>(to_px) - from_px) / fov.radius_px);
   };
-  const double x = beyond(fov.center_x_px, fov.right_px) - beyond(fov.center_x_px, fov.left_px);
-  const double y = beyond(fov.center_y_px, fov.bottom_px) - beyond(fov.center_y_px, fov.top_px);
+  const double x = beyond(fov.center_x_px, fov.right_px) - beyond(fov.left_px, fov.center_x_px);
+  const double y = beyond(fov.center_y_px, fov.bottom_px) - beyond(fov.top_px, fov.center_y_px);
   FieldCut cut;
   cut.share = static_cast<float>(std::max(std::fabs(x), std::fabs(y)));
   if (cut.share > 0) cut.clock_hour = clock_hour_of(x, y);

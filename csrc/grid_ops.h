@@ -114,12 +114,13 @@ struct CellValues {
   const float* weights = nullptr;  // (h, w); where it is 0 the others say nothing
 };
 
-// Over all visible cells, weighted by how much of each is visible.
+// Over all visible cells, weighted by how much of each is visible. Without default values, as shared
+// memory takes none: GridSums{} is all zeros.
 struct GridSums {
-  double weight = 0;  // 0: no cell is visible
-  double weighted_probability = 0;
-  double weighted_strengths[kReasonChannels] = {};
-  double weighted_not_a_fundus = 0;  // of the logit
+  double weight;  // 0: no cell is visible
+  double weighted_probability;
+  double weighted_strengths[kReasonChannels];
+  double weighted_not_a_fundus;  // of the logit
 };
 
 constexpr int kSumLanes = 256;
@@ -130,9 +131,9 @@ template <typename Block>
 EFIQA_HOST_DEVICE GridSums add_up_grid(const Block& block, int cells, const CellValues& values,
                                        const float* not_a_fundus, GridSums* lanes) {
   return block.template reduce<kSumLanes>(
-      cells, GridSums(),
+      cells, GridSums{},
       [&](int cell) {
-        GridSums sums;
+        GridSums sums{};
         const double weight = static_cast<double>(values.weights[cell]);
         if (!(weight > 0)) return sums;
         sums.weight = weight;

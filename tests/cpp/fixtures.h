@@ -50,6 +50,21 @@ inline std::string replaced(std::string text, const std::string& from, const std
   return text.replace(at, from.size(), to);
 }
 
+// With every channel there may be: limits .25 for regions, .15 for pictures, .5 for not_a_fundus.
+inline std::string full_contract_text() {
+  std::string text = replaced(tiny_contract_text(), "\"reasons\": null",
+                              R"("reasons": {"region_min_strength": 0.25,
+                                             "picture_min_strength": 0.15})");
+  text = replaced(text, "\"not_a_fundus\": null", R"("not_a_fundus": {"min_probability": 0.5})");
+  return replaced(text, "\"anatomy_not_visible\"",
+                  R"("anatomy_not_visible", "under_exposed", "over_exposed", "defocus", "haze",
+                     "occlusion", "not_a_fundus")");
+}
+
+inline efiqa::Contract full_contract() {
+  return efiqa::parse_contract(full_contract_text(), "full.onnx.json");
+}
+
 inline bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
