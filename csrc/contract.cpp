@@ -69,14 +69,76 @@ void read_input(const Field& input, Contract& contract) {
   }
 }
 
+// Whether the items of an array are the channels of `contract`, in their order.
+bool lists_channels(const JsonValue& list, const Contract& contract) {
+  if (list.items.size() != static_cast<std::size_t>(contract.channel_count())) return false;
+  for (int c = 0; c < contract.channel_count(); ++c) {
+    const JsonValue& item = list.items[static_cast<std::size_t>(c)];
+    if (item.kind != JsonValue::Kind::kString || item.text != contract.channel_name(c)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+std::string list_channels(const Contract& contract) {
+  std::string list;
+  for (int c = 0; c < contract.channel_count(); ++c) {
+    list += (c == 0 ? "[" : ", ") + std::string(contract.channel_name(c));
+  }
+  return list + "]";
+}
+
+// One of the four lists there may be.
+void read_channels(const Field& channels, Contract& contract) {
+  std::string rule;
+  for (const bool reasons : {false, true}) {
+    for (const bool not_a_fundus : {false, true}) {
+      contract.has_reasons = reasons;
+      contract.has_not_a_fundus = not_a_fundus;
+      if (channels.value().kind == JsonValue::Kind::kArray &&
+          lists_channels(channels.value(), contract)) {
+        return;
+      }
+      rule += (rule.empty() ? "one of the lists: " : ", ") + list_channels(contract);
+    }
+  }
+  channels.fail(rule);
+}
+
+// Whether the field holds the object that belongs to channels; null exactly where they are not.
+bool is_wanted(const Field& field, bool has_channels, const char* channels) {
+  const bool is_null = field.value().kind == JsonValue::Kind::kNull;
+  if (!has_channels && !is_null) {
+    field.fail("null, because output.channels does not list " + std::string(channels));
+  }
+  if (has_channels && is_null) {
+    field.fail("an object, because output.channels lists " + std::string(channels));
+  }
+  return has_channels;
+}
+
+void read_reasons(const Field& reasons, Contract& contract) {
+  if (!is_wanted(reasons, contract.has_reasons, "the reasons")) return;
+  reasons.expect_members({"region_min_strength", "picture_min_strength"});
+  contract.region_min_strength = reasons["region_min_strength"].between_0_and_1();
+  contract.picture_min_strength = reasons["picture_min_strength"].between_0_and_1();
+}
+
+void read_not_a_fundus(const Field& limits, Contract& contract) {
+  if (!is_wanted(limits, contract.has_not_a_fundus, "not_a_fundus")) return;
+  limits.expect_members({"min_probability"});
+  contract.not_a_fundus_min_probability = limits["min_probability"].between_0_and_1();
+}
+
 void read_output(const Field& output, Contract& contract) {
   output.expect_members(
-      {"name", "width", "height", "dtype", "meaning", "activation", "calibration"});
+      {"name", "width", "height", "dtype", "channels", "activation", "calibration"});
   contract.output_name = output["name"].text(kMaxTensorNameBytes);
   contract.grid_width = output["width"].integer(1, kMaxGridCells);
   contract.grid_height = output["height"].integer(1, kMaxGridCells);
   output["dtype"].expect_word("float32");
-  output["meaning"].expect_word("probability_anatomy_not_visible");
+  read_channels(output["channels"], contract);
   output["activation"].expect_word("sigmoid");
   const Field calibration = output["calibration"];
   calibration.expect_members({"scale", "offset"});
@@ -209,6 +271,12 @@ const OperatingPoint* find_operating_point(const Contract& contract, const std::
 
 }  // namespace
 
+const char* Contract::channel_name(int channel) const {
+  if (channel == 0) return "anatomy_not_visible";
+  if (has_not_a_fundus && channel == channel_count() - 1) return reason_name(Reason::kNotAFundus);
+  return reason_name(reason_of_strength(channel - 1));
+}
+
 const OperatingPoint& Contract::operating_point(const std::string& name) const {
   const OperatingPoint* point =
       find_operating_point(*this, name.empty() ? default_operating_point : name);
@@ -225,13 +293,13 @@ Contract parse_contract(const std::string& json_text, const std::string& origin)
   const ContractSource source{origin, is_plan ? kBuildFix : kExportFix};
   const Field root(tree, "", source);
   if (is_plan) {
-    root.expect_members({"contract_version", "id", "model", "input", "output", "map",
-                         "operating_points", "default_operating_point", "provenance", "parity",
-                         "golden", "plan"});
+    root.expect_members({"contract_version", "id", "model", "input", "output", "map", "reasons",
+                         "not_a_fundus", "operating_points", "default_operating_point",
+                         "provenance", "parity", "golden", "plan"});
   } else {
-    root.expect_members({"contract_version", "id", "model", "input", "output", "map",
-                         "operating_points", "default_operating_point", "provenance", "parity",
-                         "golden"});
+    root.expect_members({"contract_version", "id", "model", "input", "output", "map", "reasons",
+                         "not_a_fundus", "operating_points", "default_operating_point",
+                         "provenance", "parity", "golden"});
   }
   root["contract_version"].integer(kContractVersion, kContractVersion);
   Contract contract;
@@ -245,6 +313,8 @@ Contract parse_contract(const std::string& json_text, const std::string& origin)
   read_output(root["output"], contract);
   root["map"].expect_members({"region_threshold"});
   contract.region_threshold = root["map"]["region_threshold"].between_0_and_1();
+  read_reasons(root["reasons"], contract);
+  read_not_a_fundus(root["not_a_fundus"], contract);
   read_operating_points(root["operating_points"], contract);
   contract.default_operating_point = root["default_operating_point"].name();
   if (find_operating_point(contract, contract.default_operating_point) == nullptr) {

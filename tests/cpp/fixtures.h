@@ -126,13 +126,16 @@ class FakeEngine : public efiqa::Engine {
   explicit FakeEngine(const efiqa::Contract& contract)
       : input_height_(contract.preprocess.height_px),
         input_width_(contract.preprocess.width_px),
+        channels_(contract.channel_count()),
         grid_height_(contract.grid_height),
         grid_width_(contract.grid_width),
         input_(3u * static_cast<std::size_t>(input_height_) * input_width_),
-        logits(static_cast<std::size_t>(grid_height_) * grid_width_, -4.0f) {}
+        logits(static_cast<std::size_t>(channels_) * grid_height_ * grid_width_, -4.0f) {}
 
   efiqa::TensorView input() override { return {input_.data(), 3, input_height_, input_width_}; }
-  efiqa::TensorView output() override { return {logits.data(), 1, grid_height_, grid_width_}; }
+  efiqa::TensorView output() override {
+    return {logits.data(), channels_, grid_height_, grid_width_};
+  }
   void run(efiqa::Stream /*stream*/) override {
     ++runs;
     if (on_run) on_run();
@@ -140,7 +143,7 @@ class FakeEngine : public efiqa::Engine {
   std::string description() const override { return "fake"; }
 
  private:
-  int input_height_, input_width_, grid_height_, grid_width_;
+  int input_height_, input_width_, channels_, grid_height_, grid_width_;
   std::vector<float> input_;
 
  public:
