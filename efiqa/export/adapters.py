@@ -1,6 +1,6 @@
 """The adapters: from a backbone's feature map to one logit a cell that the anatomy is not visible there.
 
-A student's own last layer may answer on more channels; what they mean is the caller's to say (document.py).
+A student's own last layer answers on more channels; what they mean is in ``Backbone.answers``.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.train
 
 from efiqa.errors import EfiqaError, FileError, ModelError, OptionError  # noqa: E402
 from efiqa.export import adapters, backbones, document, gate, onnx_files, pictures, pipeline, precision  # noqa: E402
-from tests.helpers import REASONS  # noqa: E402
+from tests.helpers import REASONS, TELLING, telling_model  # noqa: E402
 
 WIDTH = 64
 TINY = {"vit_small_patch16_dinov3": 64, "vit_small_patch14_dinov2": 56}
@@ -472,6 +472,22 @@ def test_export_gate_finds_one_wrong_channel():
     reference = gate.Answers(logits, features)
     assert gate.judge("same", reference, reference).failures == ()
     assert gate.judge("other", gate.Answers(wrong, features), reference).failures != ()
+
+
+def test_check_logits_names_shape_type_and_channels():
+    model = onnx.load_from_string(telling_model())
+    names = tuple(TELLING)
+    onnx_files.check_logits(model, names, (8, 8))
+    for channels, grid, expected in (
+        (names[:1], (8, 8), r"\(1, 1, 8, 8\) for the channels anatomy_not_visible; name the channels"),
+        (names, (4, 8), r"\(1, 7, 4, 8\) for the channels anatomy_not_visible, under_exposed, .*a_fundus;"),
+    ):
+        message = r"answers logits FLOAT \(1, 7, 8, 8\), expected FLOAT " + expected
+        with pytest.raises(ModelError, match=message):
+            onnx_files.check_logits(model, channels, grid)
+    model.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
+    with pytest.raises(ModelError, match="FLOAT16"):
+        onnx_files.check_logits(model, names, (8, 8))
 
 
 def test_judged_graph_keeps_all_channels_of_a_student(student):
