@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from efiqa import overlay
 from efiqa.errors import FileError
-from efiqa.report import QualityReport, why_text
+from efiqa.report import QualityReport
 
 FloatArray = NDArray[np.float32]
 U8Array = NDArray[np.uint8]
@@ -114,7 +114,7 @@ def sheet(reports: Mapping[str, QualityReport]) -> U8Array:
     for name, report in reports.items():
         score = "no score" if report.score is None else f"score {report.score:.2f}"
         tiles = (
-            _title(name, ", ".join(filter(None, (report.verdict, score, why_text(report))))),
+            _title(name, ", ".join(filter(None, (report.verdict, score, report.main_reason)))),
             _tile(report.overlay(max_alpha=0)),
             _tile(report.overlay()),
         )

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from efiqa import FileError, demo
+from tests.helpers import drawn_eye
 
 
 @pytest.fixture
@@ -55,3 +56,11 @@ def test_sheet_has_a_photograph_and_an_overlay_of_each(runtime, retina):
     assert not np.array_equal(photographs, overlays)
     dark = slice(2 * 400 + 8, 3 * 400)
     assert overlays[:, dark].mean() > 1.5 * photographs[:, dark].mean(), "the dark picture is coloured as bad"
+
+
+def test_sheet_names_the_main_reason_of_a_picture(runtime, telling):
+    frame = {"dark": drawn_eye(level=30)}
+    plain, told = ({name: r.assess(each) for name, each in frame.items()} for r in (runtime, telling))
+    assert told["dark"].main_reason == "under_exposed"
+    assert told["dark"].score == plain["dark"].score, "only the cause differs"
+    assert demo.sheet(told)[:64].sum() > 1.2 * demo.sheet(plain)[:64].sum()
