@@ -36,6 +36,19 @@ from training.degrade_shapes import SHAPES, field_coordinates, random_support
 
 KINDS = tuple(DEFECTS)
 BLUR_KINDS = ("defocus", "motion")
+# What a report says of each kind: its reason. Grain is what a high gain makes of too little light; what
+# darkens from the rim inwards stands in the light's way, be it a lid or the pupil's edge.
+REASONS = {
+    "defocus": "defocus",
+    "motion": "defocus",
+    "under_exposed": "under_exposed",
+    "noise": "under_exposed",
+    "over_exposed": "over_exposed",
+    "glare": "over_exposed",
+    "haze": "haze",
+    "occlusion": "occlusion",
+    "low_illumination_vignette": "occlusion",
+}
 VESSEL_CONTRAST = 0.020  # rms of a clean crop's green channel in the vessels' band, sRGB 0..1
 BAND_FINE, BAND_COARSE = 0.0025, 0.012  # sigmas of the vessels' band-pass as a share of S
 NOISE_IN_BAND = 0.55  # share of the sensor noise's rms that the band-pass keeps at S = 384

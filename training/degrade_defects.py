@@ -237,6 +237,8 @@ DEFECTS: dict[str, Callable[[Scene], Result]] = {
     "noise": _noise,
 }
 LOCAL_SHAPES = {
+    # Dark from the rim inwards is a shadow, and with that an occlusion.
+    "under_exposed": ("blob", "spot", "sector"),
     "glare": ("crescent", "crescent", "blob", "ring"),
     "over_exposed": ("crescent", "blob", "half", "ring"),
     "occlusion": ("lid", "lid", "lid", "half"),

@@ -7,8 +7,8 @@ import numpy as np
 
 from training.degrade_light import BoolArray, FloatArray, quarter
 
-SHAPES = ("blob", "half", "sector", "ring", "crescent", "lid")
-MIN_SHARE, MAX_SHARE = 0.04, 0.7  # of the visible field; a smaller or larger support is drawn again
+SHAPES = ("blob", "spot", "half", "sector", "ring", "crescent", "lid")
+MIN_SHARE, MAX_SHARE = 0.015, 0.7  # of the visible field; a smaller or larger support is drawn again
 _DRAWS = 6
 
 
@@ -70,6 +70,10 @@ def signed_distance(shape: str, x: FloatArray, y: FloatArray, rng: np.random.Gen
         reach = rng.uniform(0.0, 0.85)
         stretch = rng.uniform(0.55, 1.0)
         return np.hypot(along - reach, across / stretch) - rng.uniform(0.22, 0.6)
+    if shape == "spot":  # as large as the macula: about one disc diameter, anywhere
+        return np.hypot(along - rng.uniform(0.0, 0.8), across / rng.uniform(0.75, 1.0)) - rng.uniform(
+            0.16, 0.3
+        )
     if shape == "half":
         return rng.uniform(-0.35, 0.6) - along
     if shape == "sector":  # from a point near the centre, 50 to 150 degrees wide
@@ -96,10 +100,10 @@ def random_support(
     x, y, share = field_coordinates(visible)
     for _ in range(_DRAWS):
         shape = shapes[int(rng.integers(len(shapes)))]
-        distance = signed_distance(shape, x, y, rng) + rng.uniform(0.0, 0.12) * smooth_noise(
-            x.shape[0], 5, rng
-        )
-        support = soft_step(distance, rng.uniform(0.12, 0.5))
+        bumps, ramp = ((0.0, 0.05), (0.08, 0.2)) if shape == "spot" else ((0.0, 0.12), (0.12, 0.5))
+        distance = signed_distance(shape, x, y, rng)
+        distance = distance + rng.uniform(*bumps) * smooth_noise(x.shape[0], 5, rng)
+        support = soft_step(distance, rng.uniform(*ramp))
         covered = float((support * share).sum() / share.sum())
         if MIN_SHARE <= covered <= MAX_SHARE:
             break

@@ -26,7 +26,8 @@ from training.data import ByteArray, CropSet, FloatArray, resize_crop
 from training.degrade import graded_degradation
 from training.progress import track
 from training.pseudo_labels import shrink, to_grid
-from training.student import Student, load_student, normalised
+from training.student import Student, load_student
+from training.student_samples import normalised
 
 if TYPE_CHECKING:
     from training.config import Config

@@ -228,3 +228,17 @@ def test_hidden_share_blur_hides_as_much_as_it_takes_and_a_veil_less() -> None:
     np.testing.assert_array_equal(dg.hidden_share(loss, "haze"), np.float32([0.0, 0.25, 1.0]))
     out = severe("haze", local=True)
     np.testing.assert_array_equal(out.hidden, out.strength**2)
+
+
+def test_reasons_every_kind_has_one() -> None:
+    assert set(dg.REASONS) == set(dg.KINDS)
+
+
+def test_spot_is_as_small_as_the_macula_and_has_a_core() -> None:
+    _, visible = retina()
+    _, _, share = field_coordinates(visible)
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        support, _ = random_support(visible, rng, shapes=("spot",))
+        assert (support * share).sum() / share.sum() < 0.12
+        assert support.max() > 0.9
