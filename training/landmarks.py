@@ -35,7 +35,8 @@ BRIGHT_ENOUGH = 2.0  # spreads; exudates may be brighter than the disc and are n
 CENTRAL = 0.12  # of the side: a disc nearer to the middle leaves open which side is temporal
 DIRECTIONS = 12  # of vessels
 FOVEA_ASIDE, FOVEA_DOWN, FOVEA_SPREAD = 2.5, 0.3, 0.45  # from the disc's centre, in disc diameters
-MIN_DISC, MIN_FOVEA = 4.0, 2.0  # confidence, in spreads of the field
+MIN_DISC, MIN_FOVEA = 4.0, 2.7  # confidence, in spreads of the field
+FOVEA_DEPTH = 0.75  # disc diameters from the rim, at least
 
 
 @dataclass(frozen=True)
@@ -204,7 +205,7 @@ def _fovea(view: _View, disc: tuple[int, int], diameter: float) -> tuple[float, 
     lines = _mean(view.vessels.sum(0), view.weight, 0, 0.4 * diameter)
     total = _spreads(dark, view) - 0.7 * _spreads(lines, view) + 3 * prior
     inwards = np.sign(x - disc[0]) == np.sign(SIDE_PX / 2 - disc[0])
-    allowed = (prior > 0.05) & (view.depth > 0.5 * diameter) & inwards
+    allowed = (prior > 0.05) & (view.depth > FOVEA_DEPTH * diameter) & inwards
     return _best(np.where(allowed, total, -np.inf)) if allowed.any() else None
 
 
