@@ -85,6 +85,7 @@ class Report(ctypes.Structure):
         ("timings_ms", ctypes.c_float * 5),
         *((name, ctypes.c_void_p) for name in ("map", "weights")),
         *((name, ctypes.c_char_p) for name in ("model_id", "model_sha256", "contract_sha256")),
+        ("diagnosis", ctypes.c_uint32 * 10),
     )
 
 
