@@ -98,26 +98,47 @@ def test_evaluate_toy_pictures_gives_every_figure(tmp_path, tiny_model, toy_data
     assert 0 <= low <= task["methods"]["local_contrast"]["auroc"] <= high <= 1
     counts = result["verdicts"]["eyeq"]["good"]
     assert sum(counts.values()) == 12
-    assert result["local"]["all"]["n_pictures"] == 4 * result["local"]["kinds"]["dark"]["n_pictures"]
+    local = result["local"]
+    assert local["all"]["n_pictures"] == 8 * local["kinds"]["dark"]["n_pictures"]
+    assert local["first_kinds"]["n_pictures"] == 4 * local["kinds"]["dark"]["n_pictures"]
     assert result["local"]["kinds"]["dark"]["patch_auroc"] > 0.95
     assert len(result["model"]["sha256"]) == len(result["manifest_sha256"]) == 64
+    # The tiny model names no cause and refuses only what has no field of view.
+    outliers = result["labelled_refusals"]["labels"]["drimdb outlier"]
+    assert outliers["reasons"] == {"no_field_of_view": 5}
+    assert result["labelled_refusals"]["good_outlier_auroc"] == {"not_a_fundus": None, "score": 1.0}
+    assert result["refusals"]["photographs"]["vessel sets, test"]["n_refused"] == 0
+    assert result["refusals"]["foreign"]["flat"]["share_refused"] == 1
+    assert result["reasons"]["regions"]["macro_f1"] == 0
+    assert result["reasons"]["pictures"]["causes"]["field_cut"]["n"] > 0
+    assert result["anatomy"]["rim"]["shapes"]["all"]["n_pictures"] == 4
 
 
-def test_evaluate_development_reads_no_picture_but_the_training_split(
+def test_evaluate_development_reads_no_picture_but_the_training_split_and_the_pool(
     tmp_path, tiny_model, toy_data, monkeypatch
 ):
-    from training import local_defects
+    from training import anatomy_figures, data, local_defects, refusals
+    from training import evaluate as evaluation
 
     seen = []
-    load = local_defects.load_rgb
-    monkeypatch.setattr(local_defects, "load_rgb", lambda path: seen.append(str(path)) or load(path))
+
+    def load(path):
+        seen.append(str(path))
+        return data.load_rgb(path)
+
+    for module in (anatomy_figures, evaluation, local_defects, refusals):
+        monkeypatch.setattr(module, "load_rgb", load)
     status, result = evaluate(tmp_path, tiny_model, "--data", str(toy_data), "--development")
     assert status == 0
     manifest = (toy_data / "manifest.csv").read_text().splitlines()
-    allowed = {line.split(",")[0] for line in manifest if ",train,vessel_image," in line}
-    assert seen
-    assert {path.removeprefix(f"{toy_data}/") for path in seen} <= allowed
+    allowed = (",train,vessel_image,", ",pool,unlabelled,")
+    names = {line.split(",")[0] for line in manifest if any(each in line for each in allowed)}
+    assert {path.removeprefix(f"{toy_data}/") for path in seen} == names
     assert "tasks" not in result
+    assert "labelled_refusals" not in result
+    assert set(result["refusals"]["photographs"]) == {"pool", "vessel sets, train"}
+    assert result["reasons"]["pictures"]["n"] > 0
+    assert result["anatomy"]["rim"]["shapes"]["all"]["n_pictures"] > 0
     ranking = result["ranking"]["kinds"]["under_exposed"]
     assert ranking["auroc"]["1.0"] == 1.0
     assert ranking["spearman_severity"] > 0.9
