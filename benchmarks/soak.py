@@ -85,6 +85,10 @@ class Report(ctypes.Structure):
         ("timings_ms", ctypes.c_float * 5),
         *((name, ctypes.c_void_p) for name in ("map", "weights")),
         *((name, ctypes.c_char_p) for name in ("model_id", "model_sha256", "contract_sha256")),
+        *((name, ctypes.c_int32) for name in ("main_reason", "remedy")),
+        ("remedy_clock_hour", ctypes.c_float),
+        ("reason_strengths", ctypes.c_float * 6),
+        ("not_a_fundus", ctypes.c_float),
     )
 
 

@@ -44,7 +44,8 @@ GateObservation gate_observation(const Report& report, const FrameMeasures& meas
   observation.assessed = true;
   observation.verdict = report.verdict;
   observation.score = report.score;
-  observation.fov = report.fov;
+  // What is no fundus is no eye to be centred or focused.
+  if (report.reason != Reason::kNotAFundus) observation.fov = report.fov;
   observation.frame_width_px = report.frame_width_px;
   observation.frame_height_px = report.frame_height_px;
   observation.measures = measures;

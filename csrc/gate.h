@@ -113,6 +113,7 @@ struct GateObservation {
   FrameMeasures measures;
 };
 
+// Of a picture that shows no fundus, without its field of view.
 GateObservation gate_observation(const Report& report, const FrameMeasures& measures);
 
 // Frames that the caller keeps for the gate: the best one, and one that may become it.

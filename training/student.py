@@ -31,6 +31,7 @@ from training.student_samples import (
     StudentSettings,
     Teaching,
     filled_outside,
+    lowered,
     normalised,
 )
 
@@ -145,8 +146,12 @@ def run(
     fabric: Fabric, settings: StudentSettings, pool: CropSet, annotated: CropSet, out: Path, seed: int
 ) -> None:
     """Train the student on the pool and the vessel sets' ``annotated`` pictures; write the stage's files."""
-    weights = np.load(out / "pseudo" / "labels.npz")["weights"]
-    teacher = filled_outside(np.load(out / "teacher" / "pool.npy").astype(np.float32), weights)
+    labels = np.load(out / "pseudo" / "labels.npz")
+    weights, bad = labels["weights"], labels["bad"][labels["weights"] > 0.5]
+    # As the teacher weighed its positives: see training.teacher.
+    log_odds = settings.prior_correction * float(np.log((~bad).sum() / max(1, bad.sum())))
+    maps = lowered(np.load(out / "teacher" / "pool.npy").astype(np.float32), log_odds)
+    teacher = filled_outside(maps, weights)
     badness = (teacher * weights).sum((1, 2)) / weights.sum((1, 2))
     torch.manual_seed(seed)
     model = Student(settings.width).to(memory_format=torch.channels_last)

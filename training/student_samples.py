@@ -31,9 +31,11 @@ class StudentSettings:
     """Shares of samples: ``degraded_share`` and ``not_fundus_share``; the rest are plain pictures.
 
     Of the degraded ones ``annotated_share`` are of the vessel sets, the others of the best ``clean_share`` of
-    the pool; ``second_defect_share`` have two defects. The weights are those of the loss's terms beside the
-    map's cross-entropy. ``frozen_blocks`` first blocks of the backbone keep their ImageNet weights: they run
-    at strides 2 and 4, where the gradient of a depthwise convolution costs more than all the rest on a CPU.
+    the pool; ``second_defect_share`` have two defects. ``prior_correction``: how much of the log-odds that
+    the positive weight gave to the teacher's map is taken back: 0 none, 1 all, which leaves a probability.
+    The weights are those of the loss's terms beside the map's cross-entropy. ``frozen_blocks`` first blocks
+    of the backbone keep their ImageNet weights: they run at strides 2 and 4, where the gradient of a
+    depthwise convolution costs more than all the rest on a CPU.
     """
 
     size_px: int
@@ -44,6 +46,7 @@ class StudentSettings:
     annotated_share: float
     second_defect_share: float
     not_fundus_share: float
+    prior_correction: float
     map_weight: float
     score_weight: float
     reason_weight: float
@@ -117,6 +120,12 @@ def random_view(size: int, rng: np.random.Generator) -> View:
     y0 = int((size - height) / 2 + rng.uniform(-0.08, 0.08) * size)
     x1, y1, side = x0 + int(width), y0 + int(height), int(long)
     return View((x0 + x1 - side) // 2, (y0 + y1 - side) // 2, side, turns, mirror, (x0, y0, x1, y1))
+
+
+def lowered(maps: FloatArray, log_odds: float) -> FloatArray:
+    """Return the probabilities ``maps`` with their log-odds lowered by ``log_odds``."""
+    kept = maps * np.exp(-log_odds)
+    return np.asarray(kept / (kept + 1 - maps), np.float32)
 
 
 def filled_outside(maps: FloatArray, weights: FloatArray) -> FloatArray:

@@ -224,3 +224,25 @@ TEST(gate_parameters_outside_their_ranges_are_refused_by_name) {
   CHECK_EQ(error_of([&] { CaptureGate gate(params); }),
            std::string("invalid_argument: gate.max_lid is nan, expected 0 to 1"));
 }
+
+TEST(gate_takes_a_picture_that_shows_no_fundus_for_no_eye) {
+  efiqa::Report report;
+  report.fov = good_frame().fov;
+  report.frame_width_px = 640;
+  report.frame_height_px = 480;
+  report.score = kNan;
+  report.verdict = Verdict::kUnknown;
+  report.reason = efiqa::Reason::kNotAFundus;
+  CaptureGate gate{GateParams()};
+  for (int i = 0; i < 40; ++i) {
+    gate.update(efiqa::gate_observation(report, good_frame().measures), i * kStepMs);
+  }
+  CHECK(gate.decision().state == GateState::kNoEye);
+  CHECK(gate.decision().guidance == Guidance::kNoEye);
+  report.reason = efiqa::Reason::kLowAnatomyVisible;
+  report.verdict = Verdict::kReject;
+  for (int i = 40; i < 80; ++i) {
+    gate.update(efiqa::gate_observation(report, good_frame().measures), i * kStepMs);
+  }
+  CHECK(gate.decision().state == GateState::kSearching);
+}

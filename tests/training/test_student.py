@@ -131,6 +131,14 @@ def test_student_loss_refusal_is_of_the_mean_over_the_field():
     assert student_loss(settings, lambda _: logits, batch)["not_fundus"].item() == pytest.approx(8, abs=0.1)
 
 
+def test_lowered_map_has_its_log_odds_lowered_and_keeps_certainty():
+    from training.student_samples import lowered
+
+    maps = np.array([0.0, 0.5, 0.9, 1.0], np.float32)
+    assert lowered(maps, np.log(9)).tolist() == pytest.approx([0, 0.1, 0.5, 1], abs=1e-6)
+    assert lowered(maps, 0.0).tolist() == pytest.approx(maps.tolist(), abs=1e-7)
+
+
 def test_random_scene_is_black_outside_and_of_many_kinds():
     from training.not_fundus import random_scene
 
