@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.markdown import Results, origin, percent, table
+from benchmarks.tables_targets import targets
 
 
 def _number(value: float | None, digits: int = 3) -> str:
@@ -167,6 +168,7 @@ def pathology(results: Results) -> str:
 
 # Name -> the part of quality.json that it shows, and how.
 JUDGEMENT_TABLES: dict[str, tuple[str, Callable[[Results], str]]] = {
+    "targets": ("anatomy", targets),
     "refusals": ("refusals", refusals),
     "foreign": ("refusals", foreign),
     "reasons-regions": ("reasons", reasons_regions),

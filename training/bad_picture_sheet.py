@@ -41,9 +41,11 @@ def drawn_pictures(pictures: Sequence[Labelled], *, seed: int) -> list[Labelled]
 
 
 def answer(report: QualityReport) -> list[str]:
-    """Return what the report says, in lines: verdict and score; main cause and strengths; remedy."""
+    """Return what the report says, in lines: verdict and scores; main cause and strengths; remedy."""
     score = "-" if report.score is None else f"{report.score:.2f}"
     verdict = f"{report.verdict} {score}" + (f" ({report.reason})" if report.reason else "")
+    if report.not_a_fundus is not None:
+        verdict += f", not a fundus {report.not_a_fundus:.2f}"
     shown = sorted(report.reasons.items(), key=lambda each: -each[1])
     strengths = ", ".join(f"{name} {value:.2f}" for name, value in shown if value >= STRENGTH_SHOWN)
     return [verdict, f"{report.main_reason or 'no cause'}: {strengths or '-'}", report.remedy_text or "-"]

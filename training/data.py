@@ -66,6 +66,16 @@ def read_manifest(root: Path) -> list[Picture]:
         ]
 
 
+def vessel_pictures(pictures: Sequence[Picture], split: str) -> list[Picture]:
+    """Return the vessel sets' photographs of ``split``: clean pictures."""
+    return [p for p in pictures if p.role == "vessel_image" and p.split == split]
+
+
+def drimdb_good(pictures: Sequence[Picture]) -> list[Picture]:
+    """Return DRIMDB's good pictures: clean ones of a camera that training never sees, for final figures."""
+    return [p for p in pictures if p.split == "eval" and p.dataset == "DRIMDB" and p.label == "good"]
+
+
 def load_rgb(path: Path) -> ByteArray:
     """Return the picture as RGB (H, W, 3) uint8.
 

@@ -34,13 +34,12 @@ from benchmarks import machine
 from efiqa import Runtime
 from efiqa.errors import EfiqaError
 from training import baselines, metrics
-from training.data import Picture, crop_frame, load_rgb, manifest_sha256, read_manifest
+from training.data import Picture, crop_frame, load_rgb, manifest_sha256, read_manifest, vessel_pictures
 from training.judgement import (
     development_pictures,
     final_pictures,
     judgement_figures,
     thinned,
-    vessel_pictures,
 )
 from training.local_defects import local_benchmark
 from training.progress import track

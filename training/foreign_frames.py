@@ -21,7 +21,7 @@ ByteArray = NDArray[np.uint8]
 SIDE_PX = 768
 MIN_SIDE_PX = 64  # what the Runtime takes
 PICTURE_FOLDERS = (("skimage", "data"), ("sklearn", "datasets/images"))  # package, folder
-PICTURE_SUFFIXES = (".gif", ".jpg", ".jpeg", ".png", ".tif", ".tiff")
+PICTURE_SUFFIXES = (".gif", ".jpg", ".jpeg", ".png")  # their TIFF files are stacks for tests of a reader
 RETINAS = ("retina", "microaneurysms")  # the second is a crop of one
 LEVELS = {"black": 0, "dark grey": 24, "grey": 128, "light grey": 200, "white": 255}
 NOISE_SEEDS = 3
@@ -71,7 +71,7 @@ def _frames() -> Iterator[ForeignFrame]:
 def sample_photographs() -> Iterator[tuple[str, ByteArray]]:
     """Yield name and RGB of each picture in the packages' own data folders, the retinas left out.
 
-    Files that OpenCV cannot open (stacks of 64-bit samples) and those below MIN_SIDE_PX are left out as well.
+    Files that OpenCV cannot open and those below MIN_SIDE_PX are left out as well.
     """
     for package, folder in PICTURE_FOLDERS:
         root = files(package).joinpath(*folder.split("/"))

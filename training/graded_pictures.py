@@ -17,7 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from training.data import ByteArray, crop_frame, load_rgb, read_manifest
+from training.data import ByteArray, crop_frame, load_rgb, read_manifest, vessel_pictures
 from training.degrade import graded_degradation
 from training.export import OPERATING_POINTS
 from training.progress import track
@@ -38,7 +38,7 @@ def write_pictures(data: Path, out: Path, *, seed: int) -> int:
     out.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     rows = []
-    clean = [p for p in read_manifest(data) if p.split == "train" and p.role == "vessel_image"]
+    clean = vessel_pictures(read_manifest(data), "train")
     for picture in track(clean, "grade"):
         crop = crop_frame(load_rgb(picture.path), SIZE_PX)
         if crop is None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from efiqa import Runtime
 from training.anatomy_figures import anatomy_figures
-from training.data import Picture
+from training.data import Picture, drimdb_good, vessel_pictures
 from training.reason_figures import reason_figures
 from training.refusals import foreign_refusals, photograph_refusals
 
@@ -29,11 +29,6 @@ class JudgedPictures:
     diseased: list[Picture]  # further pictures, whose score alone is looked at
 
 
-def vessel_pictures(pictures: Sequence[Picture], split: str) -> list[Picture]:
-    """Return the vessel sets' photographs of ``split``: clean pictures."""
-    return [p for p in pictures if p.role == "vessel_image" and p.split == split]
-
-
 def thinned(pictures: list[Picture], limit: int) -> list[Picture]:
     """Return about ``limit`` of the pictures, evenly spread; all of them for 0."""
     return pictures[:: max(1, len(pictures) // limit)] if limit else pictures
@@ -46,7 +41,7 @@ def _pool(pictures: Sequence[Picture]) -> list[Picture]:
 def final_pictures(pictures: Sequence[Picture]) -> JudgedPictures:
     """Return test split and DRIMDB's good pictures; of the training split refusals and disease alone."""
     train, test = vessel_pictures(pictures, "train"), vessel_pictures(pictures, "test")
-    good = [p for p in pictures if p.split == "eval" and p.dataset == "DRIMDB" and p.label == "good"]
+    good = drimdb_good(pictures)
     seen = [p for p in test if p.dataset not in UNSEEN_CAMERAS]
     unseen = [p for p in test if p.dataset in UNSEEN_CAMERAS]
     return JudgedPictures(

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training import figures
-from training.data import read_manifest
+from training.data import drimdb_good, read_manifest, vessel_pictures
 from training.degrade_light import blur
 from training.local_defects import clean_frames
 
@@ -36,7 +36,6 @@ CENTRAL = 0.12  # of the side: a disc nearer to the middle leaves open which sid
 DIRECTIONS = 12  # of vessels
 FOVEA_ASIDE, FOVEA_DOWN, FOVEA_SPREAD = 2.5, 0.3, 0.45  # from the disc's centre, in disc diameters
 MIN_DISC, MIN_FOVEA = 4.0, 2.7  # confidence, in spreads of the field
-FOVEA_DEPTH = 0.75  # disc diameters from the rim, at least
 
 
 @dataclass(frozen=True)
@@ -195,7 +194,10 @@ def _outline(light: FloatArray, rough: tuple[int, int]) -> tuple[tuple[int, int]
 
 
 def _fovea(view: _View, disc: tuple[int, int], diameter: float) -> tuple[float, tuple[int, int]] | None:
-    """Return score and place of the darkest smooth spot where the fovea can be, None if none is inside."""
+    """Return score and place of the darkest smooth spot where the fovea can be.
+
+    None where a circle of one disc diameter about it is not wholly in the field.
+    """
     y, x = np.mgrid[:SIDE_PX, :SIDE_PX].astype(np.float32)
     aside, down = np.abs(x - disc[0]) / diameter - FOVEA_ASIDE, (y - disc[1]) / diameter - FOVEA_DOWN
     prior = np.exp(-0.5 * (aside**2 + down**2) / FOVEA_SPREAD**2)
@@ -205,8 +207,9 @@ def _fovea(view: _View, disc: tuple[int, int], diameter: float) -> tuple[float, 
     lines = _mean(view.vessels.sum(0), view.weight, 0, 0.4 * diameter)
     total = _spreads(dark, view) - 0.7 * _spreads(lines, view) + 3 * prior
     inwards = np.sign(x - disc[0]) == np.sign(SIDE_PX / 2 - disc[0])
-    allowed = (prior > 0.05) & (view.depth > FOVEA_DEPTH * diameter) & inwards
-    return _best(np.where(allowed, total, -np.inf)) if allowed.any() else None
+    score, (column, row) = _best(np.where((prior > 0.05) & inwards, total, -np.inf))
+    whole = np.isfinite(score) and view.depth[row, column] >= diameter  # the circle that is measured
+    return (score, (column, row)) if whole else None
 
 
 def drawn(rgb: ByteArray, found: Landmarks | None) -> ByteArray:
@@ -231,13 +234,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True, help="folder with manifest.csv")
-    parser.add_argument("--split", choices=("train", "test"), default="train", help="of the vessel sets")
+    parser.add_argument(
+        "--split",
+        choices=("train", "test", "drimdb"),
+        default="train",
+        help="of the vessel sets, or DRIMDB good",
+    )
     parser.add_argument("--every", type=int, default=1, help="take each n-th picture")
     parser.add_argument("--out", type=Path, required=True, help="PNG file to write")
     options = parser.parse_args(arguments)
-    pictures = [
-        p for p in read_manifest(options.data) if p.role == "vessel_image" and p.split == options.split
-    ]
+    every = read_manifest(options.data)
+    pictures = drimdb_good(every) if options.split == "drimdb" else vessel_pictures(every, options.split)
     rows = []
     for frame in clean_frames(pictures[:: options.every], "landmarks"):
         found = best_guess(frame.rgb, frame.visible)

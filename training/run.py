@@ -23,7 +23,14 @@ from lightning.fabric import Fabric
 
 from training import config as recipe
 from training import export, figures, pseudo_labels, segment, student, synthetic, teacher, vuad
-from training.data import CropSet, Picture, cached_crops, manifest_sha256, read_manifest
+from training.data import (
+    CropSet,
+    Picture,
+    cached_crops,
+    manifest_sha256,
+    read_manifest,
+    vessel_pictures,
+)
 
 
 class Pipeline:
@@ -89,7 +96,7 @@ class Pipeline:
             return cached_crops(self.out / "cache" / f"{name}_{size_px}", pictures, size_px, name)
 
     def _vessel_pictures(self, split: str) -> CropSet:
-        chosen = [p for p in self.pictures if p.role == "vessel_image" and p.split == split]
+        chosen = vessel_pictures(self.pictures, split)
         return self._crops(chosen, self.config.data.crop_px, f"vessels_{split}")
 
     def _segmenter(self) -> None:

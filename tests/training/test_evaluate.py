@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.helpers import drawn_eye, write_telling_model
+
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.train
 
@@ -154,6 +156,23 @@ def test_evaluate_labels_file_gives_its_own_tasks(tmp_path, tiny_model, toy_data
     assert list(result["tasks"]) == ["held_good_vs_reject"]
     assert result["tasks"]["held_good_vs_reject"]["methods"]["model"]["auroc"] > 0.95
     assert "supervised_probe" not in result["methods"]  # it needs EyeQ to learn from
+
+
+def test_evaluate_model_that_says_what_is_no_fundus_is_judged_by_it(tmp_path, toy_data):
+    rows = [f"{path},good" for path in sorted((toy_data / "eval" / "drimdb" / "good").iterdir())]
+    for index in range(6):
+        blue = drawn_eye(300, 300)[..., ::-1]
+        blue[: 40 * index] //= 2
+        cv2.imwrite(str(tmp_path / f"blue{index}.png"), blue[..., ::-1])
+        rows.append(f"blue{index}.png,outlier")
+    csv = tmp_path / "drimdb.csv"
+    csv.write_text("\n".join(["path,label", *rows]) + "\n")
+    status, result = evaluate(tmp_path, write_telling_model(tmp_path), "--labels", str(csv))
+    assert status == 0
+    found = result["labelled_refusals"]
+    assert found["labels"]["drimdb outlier"]["reasons"] == {"not_a_fundus": 6}
+    assert found["labels"]["drimdb good"]["n_refused"] == 0
+    assert found["good_outlier_auroc"]["not_a_fundus"] == 1
 
 
 @pytest.mark.parametrize(

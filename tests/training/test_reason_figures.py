@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from tests.helpers import drawn_eye
+from efiqa import Runtime
+from tests.helpers import drawn_eye, write_telling_model
 from tests.training.judged import Cause, answer
 
 figures = pytest.importorskip("training.reason_figures", reason="the extra [train] is not installed")
@@ -123,3 +124,15 @@ def test_reason_figures_of_an_oracle_are_perfect_and_of_a_liar_are_nought(wrong,
     judged = found["regions"]["n"] + sum(found["unjudged"].values())
     assert judged == kinds * len(toy_pictures)
     assert found["cameras"]["TOY"]["regions"] == found["regions"]
+
+
+def test_reason_figures_of_a_model_that_knows_dark_only(tmp_path, toy_pictures):
+    # It names what it sees, and what darkens without being under-exposed costs it precision.
+    with Runtime(write_telling_model(tmp_path), threads=1) as model:
+        found = figures.reason_figures(model, toy_pictures, seed=0)
+    kinds = found["kinds"]
+    assert kinds["under_exposed"]["named"] == {"under_exposed": kinds["under_exposed"]["n"]}
+    assert kinds["haze"]["recall"] == kinds["defocus"]["recall"] == 0
+    assert found["regions"]["counts"]["occlusion"]["under_exposed"] > 0
+    assert found["pictures"]["counts"]["field_cut"] == {"field_cut": len(toy_pictures)}
+    assert 0 < found["regions"]["causes"]["under_exposed"]["precision"] < 1

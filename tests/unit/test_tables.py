@@ -40,7 +40,7 @@ def quality_results() -> dict[str, Any]:
         "local": {
             "all": local_figures(8),
             "first_kinds": local_figures(6),
-            "kinds": {"blur": local_figures(4), "haze": local_figures(4)},
+            "kinds": {"blur": local_figures(4), "haze": local_figures(4) | {"patch_auroc": 0.93}},
             "cameras": {"STARE": local_figures(8)},
             "clean_alarm_share": {"STARE": 0.025},
         },
@@ -79,7 +79,15 @@ def judgement_results() -> dict[str, Any]:
         },
         "refusals": {
             "photographs": {"pool": refused(1000, refused=25) | {"refused": ["a.jpg", "b.jpg"]}},
-            "foreign": {"noise": refused(18, refused=18, accepted=[])},
+            "foreign": {
+                name: refused(20, refused=count, accepted=[])
+                for name, count in (
+                    ("sample photographs", 19),
+                    ("flat", 20),
+                    ("noise", 20),
+                    ("printed text", 20),
+                )
+            },
         },
         "reasons": {
             **both,
@@ -91,7 +99,10 @@ def judgement_results() -> dict[str, Any]:
         "anatomy": {
             "little": 0.02,
             "macula": {"all": compared | {"n_doubtful": 3}, "LES-AV": empty | {"n_doubtful": 11}},
-            "rim": {"shapes": {"all": compared}, "sets": {"all": compared, "STARE": compared}},
+            "rim": {
+                "shapes": {"all": compared, "circle": compared, "rectangle": compared | {"ratio": 1.7}},
+                "sets": {"all": compared, "STARE": compared},
+            },
             "macular_defects": {"n_doubtful": 3, "n_too_small": 1, "kinds": {"all": spots}},
             "pathology": {
                 "HRF, test": {
@@ -327,6 +338,13 @@ def test_local_has_a_row_over_the_first_kinds_where_they_were_counted(repository
 @pytest.mark.parametrize(
     ("name", "line"),
     [
+        ("targets", "| real retinas refused, %: pool and vessel sets | ≤ 0.50 | 2.50 | **no** |"),
+        ("targets", "noise, printed text | ≥ 100.00 | 98.75 | **no** |"),
+        ("targets", "| refused, %: DRIMDB's outliers | ≥ 95.00 | 85.71 | **no** |"),
+        ("targets", "| local defects, patch AUROC, %: worst kind (haze) | ≥ 97.00 | 93.00 | **no** |"),
+        ("targets", "| local defects, Dice, %: worst kind (blur) | ≥ 80.00 | 80.00 | yes |"),
+        ("targets", "clean pictures: worst shape (rectangle) | ≤ 1.200 | 1.700 | **no** |"),
+        ("targets", "healthy, difference of median scores: worst set | ≤ 0.050 | 0.020 | yes |"),
         ("refusals", "| pool | 1000 | 25 | 2.50 | not_a_fundus 25 | `a.jpg`, `b.jpg`, ... |"),
         ("refusals", "| drimdb good | 59 | 0 | 0.00 | - | - |"),
         ("foreign", "| drimdb outlier | 7 | 6 | 85.71 | not_a_fundus 6 | `lid.jpg` |"),
@@ -436,3 +454,25 @@ def test_documents_of_the_repository_are_up_to_date() -> None:
 def test_summary_quantiles_of_a_hundred_numbers() -> None:
     # Linear interpolation between ranks 0..100.
     assert summary(list(range(101))) == {"p50": 50.0, "p95": 95.0, "p99": 99.0, "max": 100.0}
+
+
+def test_targets_takes_the_task_s_own_limit_and_leaves_other_tasks_out(repository: Path) -> None:
+    folder = repository / "benchmarks" / "results"
+    results = quality_results()
+    task = results["tasks"]["a_b"]
+    results["tasks"] = {"eyeq_good_reject": task, "other": task | {"title": "other"}}
+    write(folder, "quality.json", results)
+    text = tables.content_of("targets", folder)
+    assert "| A / B, AUROC, % | ≥ 99.50 | 98.70 | **no** |" in text
+    assert "other" not in text
+
+
+def test_targets_not_measured_is_neither_met_nor_missed(repository: Path) -> None:
+    folder = repository / "benchmarks" / "results"
+    results = quality_results()
+    results["anatomy"]["macula"]["all"]["ratio"] = None
+    results["anatomy"]["pathology"] = {}
+    write(folder, "quality.json", results)
+    text = tables.content_of("targets", folder)
+    assert "| map near the fovea / elsewhere, clean pictures | ≤ 1.200 | - | - |" in text
+    assert "worst set | ≤ 0.050 | - | - |" in text
