@@ -41,7 +41,34 @@ def test_run_toy_model_is_assessed_by_the_runtime(toy_run):
     report = efiqa.Runtime(toy_run / "export/efiqa.onnx").assess(picture, bgr=True)
     assert report.fov.shape == "circle"
     assert report.map.shape == (6, 6)
-    assert 0 <= report.score <= 1
+    assert 0 < report.not_a_fundus < 1
+    # Twenty iterations may well not tell drawn vessels from drawn eyes.
+    assert report.score is None if report.reason == "not_a_fundus" else 0 <= report.score <= 1
+
+
+def test_install_toy_model_opens_without_its_golden_sample(toy_run, tmp_path):
+    import efiqa
+    from training.install_model import install
+
+    contract = install(toy_run, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["efiqa.onnx", "efiqa.onnx.json"]
+    assert contract.golden is None
+    assert efiqa.Runtime(tmp_path / "efiqa.onnx").info.model_id == "efiqa-toy"
+
+
+def test_install_model_of_another_contract_changes_nothing(toy_run, tmp_path):
+    from efiqa.errors import ContractError
+    from training.install_model import install
+
+    run = tmp_path / "run"
+    shutil.copytree(toy_run / "export", run / "export")
+    with (run / "export/efiqa.onnx").open("ab") as file:
+        file.write(b"0")
+    models = tmp_path / "models"
+    models.mkdir()
+    with pytest.raises(ContractError, match="has the SHA-256"):
+        install(run, models)
+    assert not list(models.iterdir())
 
 
 def test_run_again_leaves_finished_stages_alone(toy_run, capsys):
