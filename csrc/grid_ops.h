@@ -114,8 +114,8 @@ struct CellValues {
   const float* weights = nullptr;  // (h, w); where it is 0 the others say nothing
 };
 
-// Over all visible cells, weighted by how much of each is visible. Without default values, as shared
-// memory takes none: GridSums{} is all zeros.
+// Over all visible cells, weighted by how much of each is visible. Without default values, as
+// shared memory takes none: GridSums{} is all zeros.
 struct GridSums {
   double weight;  // 0: no cell is visible
   double weighted_probability;
