@@ -20,6 +20,7 @@ from typing import Any
 
 from benchmarks import machine
 from benchmarks.markdown import Results, origin, percent, table
+from benchmarks.tables_adapters import adapters
 from benchmarks.tables_gpu import GPU_PARTS, GPU_RESULTS, gpu_frame, gpu_kernels, newest, plans
 
 DOCUMENTS = ("README.md", "docs/quality.md", "docs/performance.md", "docs/reliability.md")
@@ -227,6 +228,11 @@ TABLES: dict[str, tuple[str, str, Callable[[Results], str]]] = {
     "quality-detail": ("quality.json", "python -m training.evaluate", quality_detail),
     "verdicts": ("quality.json", "python -m training.evaluate", verdicts),
     "local": ("quality.json", "python -m training.evaluate", local),
+    "adapters": (
+        "adapters.json",
+        "python -m training.compare_adapters --run runs/NAME --out benchmarks/results/adapters.json",
+        adapters,
+    ),
     "latency": ("latency.json", "python -m benchmarks.latency", latency),
     "stages": ("latency.json", "python -m benchmarks.latency", stages),
     "kernels": ("kernels.json", "python -m benchmarks.kernels", kernels),

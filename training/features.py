@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from training.teacher import TeacherSettings
 
 BATCH = 8
+NOTED_EVERY = 16  # batches: what an interruption costs
 Shape = tuple[int, int, int]  # C, h, w of one map
 
 
@@ -163,7 +164,7 @@ def _cached_maps(
             part = indices[start : start + BATCH]
             maps = maps_of(model, crops_at(crops, part, settings.size_px), fabric)
             rows[start : start + len(part)] = torch.cat([each.flatten(1) for each in maps], 1).numpy()
-            if start % (16 * BATCH) == 0 or start + BATCH >= len(indices):
+            if start % (NOTED_EVERY * BATCH) == 0 or start + BATCH >= len(indices):
                 rows.flush()
                 note.write_text(json.dumps({"key": key, "done": start + len(part)}))
     return MapRows(np.load(path, mmap_mode="r"), shapes)
