@@ -116,6 +116,7 @@ def compare(
                 "local": found[kind]["local"],
                 "network_ms": times[kind],
                 "engine": runtimes[kind].info.engine,
+                "sha256": hashlib.sha256(models[kind].read_bytes()).hexdigest(),
             }
             for kind, method in methods.items()
         },
@@ -135,8 +136,8 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument(
         "--config", type=Path, default=machine.ROOT / "training/configs/cpu.toml", help="the run's recipe"
     )
-    out.add_argument("--pictures", type=int, default=1000, help="of the pool to learn from, 0 for all")
-    out.add_argument("--stride", type=int, default=4, help="every so many test pictures get local defects")
+    out.add_argument("--pictures", type=int, default=1200, help="of the pool to learn from, 0 for all")
+    out.add_argument("--stride", type=int, default=2, help="every so many test pictures get local defects")
     out.add_argument("--threads", type=int, default=2, help="of the runtime and of torch")
     out.add_argument("--fit-only", action="store_true", help="end before the scores; needs no student")
     out.add_argument("--out", type=Path, required=True, help="JSON file to write")
@@ -179,7 +180,6 @@ def run(options: argparse.Namespace, given: Sequence[str]) -> dict[str, Any] | N
         "machine": machine.describe(),
         "manifest_sha256": manifest_sha256(options.data),
         "pool_pictures": len(lesson.maps),
-        "threads": options.threads,
         "size_px": dense.size_px,
         "dense": {
             "width": dense.dense.width,

@@ -50,7 +50,12 @@ class DenseOnMaps(nn.Module):
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         """Return logits (B, g, g)."""
-        return self.adapter(on_grid(split_rows(rows.float(), self.shapes), self.token_grid))[:, 0]
+        # The adapter works on (B, h, w, C): maps that lie so from the start spare it a copy of 496 channels.
+        maps = [
+            each.contiguous(memory_format=torch.channels_last)
+            for each in split_rows(rows.float(), self.shapes)
+        ]
+        return self.adapter(on_grid(maps, self.token_grid))[:, 0]
 
 
 def nnpu_loss(

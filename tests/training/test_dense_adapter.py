@@ -246,7 +246,8 @@ def tiny_transformers(monkeypatch):
     monkeypatch.setattr(backbones.timm, "create_model", tiny)
 
 
-def test_teacher_dense_adapter_of_a_transformer_is_what_efiqa_export_opens(tmp_path, tiny_transformers):
+@pytest.mark.parametrize(("kind", "grid"), [("linear", 8), ("dense", 2)])
+def test_teacher_adapter_of_a_transformer_is_what_efiqa_export_opens(tmp_path, tiny_transformers, kind, grid):
     from lightning.fabric import Fabric
 
     import efiqa
@@ -256,7 +257,7 @@ def test_teacher_dense_adapter_of_a_transformer_is_what_efiqa_export_opens(tmp_p
     settings = teacher.TeacherSettings(
         backbone="vit_small_patch16_dinov3",
         size_px=128,
-        grid=2,
+        grid=grid,
         strides=(),
         degraded_pictures=0,
         ranking_weight=0.0,
@@ -264,14 +265,14 @@ def test_teacher_dense_adapter_of_a_transformer_is_what_efiqa_export_opens(tmp_p
         batch_cells=8,
         learning_rate=1e-3,
         weight_decay=1e-2,
-        adapter="dense",
-        dense=DenseSettings(width=16, prior=0.0, workers=0),
+        adapter=kind,
+        dense=DenseSettings(width=16, prior=0.0, workers=0) if kind == "dense" else None,
     )
-    write_labels(tmp_path, 6, 2)
+    write_labels(tmp_path, 6, grid)
     pool, fabric = small_crops(6), Fabric(accelerator="cpu", devices=1)
     teacher.run(fabric, settings, pool, small_crops(2), tmp_path, 0)
     maps = np.load(tmp_path / "teacher/pool.npy")
-    assert maps.shape == (6, 2, 2)
+    assert maps.shape == (6, grid, grid)
     assert json.loads((tmp_path / "teacher.json").read_text())["auroc_on_pseudo_labels"] > 0
 
     adapter = tmp_path / "teacher.safetensors"
@@ -279,8 +280,8 @@ def test_teacher_dense_adapter_of_a_transformer_is_what_efiqa_export_opens(tmp_p
         "vit_small_patch16_dinov3", 128, adapter=adapter, pictures=None, weights=None
     )
     done = pipeline.export(options, tmp_path / "cp.onnx")
-    assert done.contract.to_dict()["output"]["width"] == 2
-    assert done.contract.to_dict()["provenance"]["adapter"].startswith("dense, teacher.safetensors, SHA-256")
+    assert done.contract.to_dict()["output"]["width"] == grid
+    assert done.contract.to_dict()["provenance"]["adapter"].startswith(f"{kind}, teacher.safetensors")
     # The exported function is the stage's own: the backbone in float32 here, in bfloat16 there.
     found = backbones.open_backbone(options.backbone, 128, weights=None, random_weights=False)
     network = pipeline.Network(found.network, pipeline.adapters.load_adapter(adapter, 64).network).eval()
