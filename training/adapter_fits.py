@@ -5,6 +5,7 @@ All read EfficientNet-Lite0's maps of the same pictures, which are kept in the r
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -50,12 +51,16 @@ def settings_of(kind: str, teacher: TeacherSettings) -> TeacherSettings:
 
 @dataclass(frozen=True)
 class Lesson:
-    """What all adapters learn from: maps and labels of pictures of the pool, and how each one is taught."""
+    """What all adapters learn from: maps and labels of pictures of the pool, and how each one is taught.
+
+    ``key`` tells this choice of pictures and labels from others.
+    """
 
     maps: MapRows
     labels: Labels
     settings: dict[str, TeacherSettings]
     seed: int
+    key: str
 
 
 def read_lesson(pipeline: Pipeline, pool: CropSet, folder: Path, count: int) -> Lesson:
@@ -77,10 +82,13 @@ def read_lesson(pipeline: Pipeline, pool: CropSet, folder: Path, count: int) -> 
     if 0 < count < len(pool):
         chosen = np.sort(np.random.default_rng(config.seed).choice(len(pool), count, replace=False))
     settings = {kind: settings_of(kind, config.teacher) for kind in ADAPTERS}
-    model = GridFeatures(settings["multi_layer"]).to(memory_format=torch.channels_last).eval()
+    model = GridFeatures(settings["multi_layer"]).eval()
+    model.to(pipeline.fabric.device, memory_format=torch.channels_last)
     maps = cached_maps(folder / "maps.npy", model, pool, chosen, settings["multi_layer"], pipeline.fabric)
     labels = Labels(labels.bad[chosen], labels.weights[chosen], labels.area[chosen])
-    return Lesson(maps, labels, settings, config.seed)
+    content = b"".join(each.tobytes() for each in (chosen, labels.bad, labels.weights))
+    key = f"{config.seed}-{hashlib.sha256(content).hexdigest()[:16]}"
+    return Lesson(maps, labels, settings, config.seed, key)
 
 
 def fit_cells(lesson: Lesson, settings: TeacherSettings) -> dict[str, torch.Tensor]:

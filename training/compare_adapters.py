@@ -17,7 +17,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,12 +79,11 @@ def network_times(runtimes: dict[str, Runtime]) -> dict[str, dict[str, float]]:
     return {kind: summary(each) for kind, each in times.items()}
 
 
-def parameters(network: nn.Module, trained: nn.Module) -> dict[str, int]:
+def parameters(network: nn.Module, trained: Iterable[nn.Parameter]) -> dict[str, int]:
     """Return how many parameters a row's network has, and how many of them training moved."""
-    moved = [p for p in trained.parameters() if p.requires_grad]
     return {
         "total": sum(p.numel() for p in network.parameters()),
-        "trained": sum(p.numel() for p in moved),
+        "trained": sum(p.numel() for p in trained),
     }
 
 
@@ -95,7 +94,8 @@ def compare(
     labelled = evaluation_pictures(pictures)
     clean = vessel_pictures(pictures, "test")[:: options.stride]
     runtimes = {kind: Runtime(path, threads=options.threads) for kind, path in models.items()}
-    asked = json.dumps([[p.name for p in labelled], [p.name for p in clean], SEED])
+    # With the commit, because the Runtime's own code has a say in what is scored.
+    asked = json.dumps([[p.name for p in labelled], [p.name for p in clean], SEED, machine.commit()])
     found = {}
     for kind, runtime in runtimes.items():
         digest = hashlib.sha256(models[kind].read_bytes() + asked.encode()).hexdigest()
@@ -159,10 +159,8 @@ def run(options: argparse.Namespace, given: Sequence[str]) -> dict[str, Any] | N
     pipeline = Pipeline(config, options.data, options.run, fabric)
     pool = pipeline.pool()
     lesson = read_lesson(pipeline, pool, options.run / "adapters", options.pictures)
-    taught = recipe.settings_hash(
-        config.data, config.segmenter, config.vuad, config.pseudo, *lesson.settings.values()
-    )
-    folder = options.run / "adapters" / f"{taught}-{config.seed}-{len(lesson.maps)}"
+    taught = f"{recipe.settings_hash(*lesson.settings.values())}-{lesson.key}"
+    folder = options.run / "adapters" / taught
     folder.mkdir(parents=True, exist_ok=True)
     networks = {kind: fitted(kind, lesson, folder, pool, fabric) for kind in ADAPTERS}
     if options.fit_only:
@@ -170,10 +168,11 @@ def run(options: argparse.Namespace, given: Sequence[str]) -> dict[str, Any] | N
     models = {kind: folder / f"{kind}.onnx" for kind in ADAPTERS} | {"student": student}
     figures = compare(models, pipeline.pictures, folder, options)
     for kind, network in networks.items():
-        figures["methods"][kind]["parameters"] = parameters(network, network.adapter.requires_grad_(True))
+        figures["methods"][kind]["parameters"] = parameters(network, network.adapter.parameters())
     whole = load_student(options.run / "student.pt")
     whole.freeze(config.student.frozen_blocks)
-    figures["methods"]["student"]["parameters"] = parameters(whole, whole)
+    moved = [p for p in whole.parameters() if p.requires_grad]
+    figures["methods"]["student"]["parameters"] = parameters(whole, moved)
     dense = lesson.settings["dense"]
     return {
         "command": " ".join(["python -m training.compare_adapters", *given]),
