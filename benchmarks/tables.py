@@ -22,6 +22,7 @@ from benchmarks import machine
 from benchmarks.markdown import Results, origin, percent, table
 from benchmarks.tables_adapters import adapters
 from benchmarks.tables_gpu import GPU_PARTS, GPU_RESULTS, gpu_frame, gpu_kernels, newest, plans
+from benchmarks.tables_judgement import JUDGEMENT_TABLES
 
 DOCUMENTS = ("README.md", "docs/quality.md", "docs/performance.md", "docs/reliability.md")
 _MARKER = re.compile(r"<!-- (?P<name>[\w-]+):begin -->\n(?P<body>.*?)<!-- (?P=name):end -->", re.DOTALL)
@@ -110,7 +111,10 @@ def local(results: Results) -> str:
         "clean cells alarmed, %",
     ]
     rows = []
-    for name, figures in [("**all**", found["all"]), *found["kinds"].items(), *found["cameras"].items()]:
+    overall = [("**all**", found["all"])]
+    if "first_kinds" in found:
+        overall.append(("blur, dark, glare and haze", found["first_kinds"]))
+    for name, figures in [*overall, *found["kinds"].items(), *found["cameras"].items()]:
         cells = [
             percent(figures[k]) for k in ("patch_auroc", "patch_auroc_measured_truth", "pixel_auroc", "dice")
         ]
@@ -233,6 +237,10 @@ TABLES: dict[str, tuple[str, str, Callable[[Results], str]]] = {
         "python -m training.compare_adapters --run runs/NAME --out benchmarks/results/adapters.json",
         adapters,
     ),
+    **{
+        name: ("quality.json", "python -m training.evaluate", render)
+        for name, (_, render) in JUDGEMENT_TABLES.items()
+    },
     "latency": ("latency.json", "python -m benchmarks.latency", latency),
     "stages": ("latency.json", "python -m benchmarks.latency", stages),
     "kernels": ("kernels.json", "python -m benchmarks.kernels", kernels),
@@ -254,11 +262,15 @@ def content_of(name: str, results_folder: Path) -> str:
         raise ValueError(f"marker {name!r} is unknown, expected one of {', '.join(TABLES)}")
     file, command, render = TABLES[name]
     path = newest(name, results_folder) if name in GPU_PARTS else results_folder / file
+    missing = f"*Not measured yet: `{command}` writes `benchmarks/results/{file}`.*\n"
     if path is None or not path.is_file():
-        return f"*Not measured yet: `{command}` writes `benchmarks/results/{file}`.*\n"
+        return missing
     try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+        if name in JUDGEMENT_TABLES and JUDGEMENT_TABLES[name][0] not in results:
+            return missing  # the file is of a time before this part
         # A result file that does not say its command was made by the one that is known.
-        return render({"command": command} | json.loads(path.read_text(encoding="utf-8")))
+        return render({"command": command} | results)
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path} lacks {error} for table {name!r}; run `{command}` again") from error
 

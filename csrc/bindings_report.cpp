@@ -3,12 +3,14 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <cmath>
 #include <tuple>
 #include <vector>
 
 #include "bindings.h"
 #include "fov.h"
 #include "names.h"
+#include "remedy.h"
 #include "report.h"
 
 namespace py = pybind11;
@@ -49,6 +51,33 @@ py::dict timings_dict(const Timings& timings) {
   return dict;
 }
 
+// The strengths by name, in the order of the enumeration, without those that the model does not
+// say.
+py::dict reasons_dict(const Diagnosis& diagnosis) {
+  py::dict dict;
+  for (int i = 0; i < kReasonStrengths; ++i) {
+    const float strength = diagnosis.strengths[i];
+    if (!std::isnan(strength)) dict[reason_name(reason_of_strength(i))] = strength;
+  }
+  return dict;
+}
+
+// What a class with a `diagnosis` says of it.
+template <typename Diagnosed>
+void define_diagnosis(py::class_<Diagnosed>& type) {
+  type.def_property_readonly("reasons",
+                             [](const Diagnosed& d) { return reasons_dict(d.diagnosis); })
+      .def_property_readonly(
+          "main_reason", [](const Diagnosed& d) { return reason_name(d.diagnosis.main_reason); })
+      .def_property_readonly("remedy",
+                             [](const Diagnosed& d) { return remedy_name(d.diagnosis.remedy); })
+      .def_property_readonly("remedy_clock_hour",
+                             [](const Diagnosed& d) { return d.diagnosis.remedy_clock_hour; })
+      .def_property_readonly("remedy_text", [](const Diagnosed& d) {
+        return remedy_text(d.diagnosis.remedy, d.diagnosis.remedy_clock_hour);
+      });
+}
+
 }  // namespace
 
 CropTuple tuple_of(const SquareCrop& crop) { return {crop.x_px, crop.y_px, crop.side_px}; }
@@ -66,8 +95,9 @@ void register_report(py::module_& module) {
       .def_readonly("visible_area_px", &FieldOfView::visible_area_px)
       .def_readonly("cut_fraction", &FieldOfView::cut_fraction)
       .def("mask", &mask_of, py::arg("height_px"), py::arg("width_px"));
-  py::class_<Region>(module, "Region", py::is_final())
-      .def_readonly("x_px", &Region::x_px)
+  py::class_<Region> region(module, "Region", py::is_final());
+  define_diagnosis(region);
+  region.def_readonly("x_px", &Region::x_px)
       .def_readonly("y_px", &Region::y_px)
       .def_readonly("width_px", &Region::width_px)
       .def_readonly("height_px", &Region::height_px)
@@ -75,8 +105,10 @@ void register_report(py::module_& module) {
       .def_readonly("mean_probability", &Region::mean_probability)
       .def_readonly("clock_hour", &Region::clock_hour)
       .def_readonly("center_distance", &Region::center_distance);
-  py::class_<Report>(module, "Report", py::is_final())
-      .def_readonly("score", &Report::score)
+  py::class_<Report> report(module, "Report", py::is_final());
+  define_diagnosis(report);
+  report.def_readonly("score", &Report::score)
+      .def_readonly("not_a_fundus", &Report::not_a_fundus)
       .def_property_readonly("verdict", [](const Report& r) { return verdict_name(r.verdict); })
       .def_property_readonly("reason", [](const Report& r) { return reason_name(r.reason); })
       .def_readonly("fov", &Report::fov)

@@ -75,7 +75,8 @@ py::array_t<float> network_logits(Runtime& runtime, const py::object& object) {
         StatusCode::kInvalidArgument,
         "input.shape is " + std::string(py::str(input.attr("shape"))) + ", expected " + expected);
   }
-  py::array_t<float> logits({runtime.contract().grid_height, runtime.contract().grid_width});
+  const Contract& contract = runtime.contract();
+  py::array_t<float> logits({contract.channel_count(), contract.grid_height, contract.grid_width});
   const float* from = input.data();
   float* to = logits.mutable_data();
   const py::gil_scoped_release release;

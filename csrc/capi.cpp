@@ -1,4 +1,5 @@
 // C door: checks arguments, calls the core, turns exceptions into status codes. See efiqa/efiqa.h.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -10,6 +11,7 @@
 #include "capi_support.h"
 #include "embedded_model.h"
 #include "postprocess.h"
+#include "remedy.h"
 #include "status.h"
 
 namespace efiqa {
@@ -37,6 +39,23 @@ static_assert(EFIQA_VERDICT_GOOD == static_cast<int>(Verdict::kGood));
 static_assert(EFIQA_REASON_NONE == static_cast<int>(Reason::kNone));
 static_assert(EFIQA_REASON_NO_FIELD_OF_VIEW == static_cast<int>(Reason::kNoFieldOfView));
 static_assert(EFIQA_REASON_LOW_ANATOMY_VISIBLE == static_cast<int>(Reason::kLowAnatomyVisible));
+static_assert(EFIQA_REASON_NOT_A_FUNDUS == static_cast<int>(Reason::kNotAFundus));
+static_assert(EFIQA_REASON_UNDER_EXPOSED == static_cast<int>(Reason::kUnderExposed));
+static_assert(EFIQA_REASON_OVER_EXPOSED == static_cast<int>(Reason::kOverExposed));
+static_assert(EFIQA_REASON_DEFOCUS == static_cast<int>(Reason::kDefocus));
+static_assert(EFIQA_REASON_HAZE == static_cast<int>(Reason::kHaze));
+static_assert(EFIQA_REASON_OCCLUSION == static_cast<int>(Reason::kOcclusion));
+static_assert(EFIQA_REASON_FIELD_CUT == static_cast<int>(Reason::kFieldCut));
+static_assert(EFIQA_REASON_STRENGTHS == kReasonStrengths);
+static_assert(EFIQA_REMEDY_NONE == static_cast<int>(Remedy::kNone));
+static_assert(EFIQA_REMEDY_REFOCUS == static_cast<int>(Remedy::kRefocus));
+static_assert(EFIQA_REMEDY_MORE_LIGHT == static_cast<int>(Remedy::kMoreLight));
+static_assert(EFIQA_REMEDY_LESS_LIGHT == static_cast<int>(Remedy::kLessLight));
+static_assert(EFIQA_REMEDY_RECENTRE == static_cast<int>(Remedy::kRecentre));
+static_assert(EFIQA_REMEDY_OPEN_LID == static_cast<int>(Remedy::kOpenLid));
+static_assert(EFIQA_REMEDY_CLEAN_LENS == static_cast<int>(Remedy::kCleanLens));
+static_assert(EFIQA_REMEDY_DILATE_OR_ACCEPT == static_cast<int>(Remedy::kDilateOrAccept));
+static_assert(EFIQA_REMEDY_FIND_RETINA == static_cast<int>(Remedy::kFindRetina));
 static_assert(EFIQA_SHAPE_NONE == static_cast<int>(FovShape::kNone));
 static_assert(EFIQA_SHAPE_CIRCLE == static_cast<int>(FovShape::kCircle));
 static_assert(EFIQA_SHAPE_RECTANGLE == static_cast<int>(FovShape::kRectangle));
@@ -104,12 +123,22 @@ RuntimeOptions core_options(const efiqa_options& given) {
   return options;
 }
 
+// The fields that report and region have in common.
+template <typename Struct>
+void fill_diagnosis(const Diagnosis& diagnosis, Struct& out) {
+  out.main_reason = static_cast<std::int32_t>(diagnosis.main_reason);
+  out.remedy = static_cast<std::int32_t>(diagnosis.remedy);
+  out.remedy_clock_hour = diagnosis.remedy_clock_hour;
+  std::copy(diagnosis.strengths.begin(), diagnosis.strengths.end(), out.reason_strengths);
+}
+
 }  // namespace
 
 efiqa_report empty_report(const efiqa_runtime* runtime) {
   efiqa_report out{};
   out.verdict = EFIQA_VERDICT_UNKNOWN;
-  out.score = std::numeric_limits<float>::quiet_NaN();
+  out.score = out.not_a_fundus = std::numeric_limits<float>::quiet_NaN();
+  fill_diagnosis(Diagnosis(), out);
   if (runtime != nullptr) {
     const Contract& contract = runtime->core->contract();
     out.model_id = contract.id.c_str();
@@ -148,6 +177,8 @@ void fill_report(const Report& report, efiqa_report& out) {
   out.total_ms = report.timings.total_ms;
   out.map = report.map.data();
   out.weights = report.weights.data();
+  fill_diagnosis(report.diagnosis, out);
+  out.not_a_fundus = report.not_a_fundus;
 }
 
 namespace {
@@ -198,6 +229,12 @@ const char* efiqa_verdict_name(int32_t verdict) {
 }
 
 const char* efiqa_reason_name(int32_t reason) { return reason_name(static_cast<Reason>(reason)); }
+
+const char* efiqa_remedy_name(int32_t remedy) { return remedy_name(static_cast<Remedy>(remedy)); }
+
+const char* efiqa_remedy_text(int32_t remedy, float clock_hour) {
+  return remedy_text(static_cast<Remedy>(remedy), clock_hour);
+}
 
 const char* efiqa_shape_name(int32_t shape) { return fov_shape_name(static_cast<FovShape>(shape)); }
 
@@ -280,6 +317,7 @@ int32_t efiqa_region_read(efiqa_runtime* runtime, int32_t index, efiqa_region* r
     out.mean_probability = from.mean_probability;
     out.clock_hour = from.clock_hour;
     out.center_distance = from.center_distance;
+    fill_diagnosis(from.diagnosis, out);
     write_struct(out, region);
   });
 }

@@ -9,6 +9,7 @@
 #include <new>
 #include <string>
 
+#include "efiqa/efiqa.h"
 #include "status.h"
 
 namespace efiqa {
@@ -50,6 +51,10 @@ std::int32_t guarded(char* message, std::size_t message_size, Body&& body) noexc
 // until then becomes a specialisation here, so that older programs keep running.
 template <typename Struct>
 inline constexpr std::size_t kMinStructBytes = sizeof(Struct);
+template <>
+inline constexpr std::size_t kMinStructBytes<efiqa_report> = offsetof(efiqa_report, main_reason);
+template <>
+inline constexpr std::size_t kMinStructBytes<efiqa_region> = offsetof(efiqa_region, main_reason);
 
 // Throws Error(kInvalidArgument) for null, and for a struct_size that was not set. `name` and
 // `type` are for messages: "options", "efiqa_options".

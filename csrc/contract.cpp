@@ -69,14 +69,53 @@ void read_input(const Field& input, Contract& contract) {
   }
 }
 
+// The number of channels says which they are; there are four lists.
+void read_channels(const Field& channels, Contract& contract) {
+  const std::string rule =
+      "an array of 1, 2, 6 or 7 channels: anatomy_not_visible, then the five reasons or none of "
+      "them, then not_a_fundus or not";
+  const std::size_t count = channels.count(1, kReasonChannels + 2, rule);
+  contract.has_reasons = count > kReasonChannels;
+  contract.has_not_a_fundus = count % kReasonChannels == 2;
+  if (count != static_cast<std::size_t>(contract.channel_count())) channels.fail(rule);
+  for (std::size_t i = 0; i < count; ++i) {
+    channels.item(i).expect_word(contract.channel_name(static_cast<int>(i)));
+  }
+}
+
+// Whether the field holds the object that belongs to channels; null exactly where they are not.
+bool is_wanted(const Field& field, bool has_channels, const char* channels) {
+  const bool is_null = field.value().kind == JsonValue::Kind::kNull;
+  if (!has_channels && !is_null) {
+    field.fail("null, because output.channels does not list " + std::string(channels));
+  }
+  if (has_channels && is_null) {
+    field.fail("an object, because output.channels lists " + std::string(channels));
+  }
+  return has_channels;
+}
+
+void read_reasons(const Field& reasons, Contract& contract) {
+  if (!is_wanted(reasons, contract.has_reasons, "the reasons")) return;
+  reasons.expect_members({"region_min_strength", "picture_min_strength"});
+  contract.region_min_strength = reasons["region_min_strength"].between_0_and_1();
+  contract.picture_min_strength = reasons["picture_min_strength"].between_0_and_1();
+}
+
+void read_not_a_fundus(const Field& limits, Contract& contract) {
+  if (!is_wanted(limits, contract.has_not_a_fundus, "not_a_fundus")) return;
+  limits.expect_members({"min_probability"});
+  contract.not_a_fundus_min_probability = limits["min_probability"].between_0_and_1();
+}
+
 void read_output(const Field& output, Contract& contract) {
   output.expect_members(
-      {"name", "width", "height", "dtype", "meaning", "activation", "calibration"});
+      {"name", "width", "height", "dtype", "channels", "activation", "calibration"});
   contract.output_name = output["name"].text(kMaxTensorNameBytes);
   contract.grid_width = output["width"].integer(1, kMaxGridCells);
   contract.grid_height = output["height"].integer(1, kMaxGridCells);
   output["dtype"].expect_word("float32");
-  output["meaning"].expect_word("probability_anatomy_not_visible");
+  read_channels(output["channels"], contract);
   output["activation"].expect_word("sigmoid");
   const Field calibration = output["calibration"];
   calibration.expect_members({"scale", "offset"});
@@ -209,6 +248,12 @@ const OperatingPoint* find_operating_point(const Contract& contract, const std::
 
 }  // namespace
 
+const char* Contract::channel_name(int channel) const {
+  if (channel == 0) return "anatomy_not_visible";
+  if (has_not_a_fundus && channel == channel_count() - 1) return reason_name(Reason::kNotAFundus);
+  return reason_name(reason_of_strength(channel - 1));
+}
+
 const OperatingPoint& Contract::operating_point(const std::string& name) const {
   const OperatingPoint* point =
       find_operating_point(*this, name.empty() ? default_operating_point : name);
@@ -225,13 +270,13 @@ Contract parse_contract(const std::string& json_text, const std::string& origin)
   const ContractSource source{origin, is_plan ? kBuildFix : kExportFix};
   const Field root(tree, "", source);
   if (is_plan) {
-    root.expect_members({"contract_version", "id", "model", "input", "output", "map",
-                         "operating_points", "default_operating_point", "provenance", "parity",
-                         "golden", "plan"});
+    root.expect_members({"contract_version", "id", "model", "input", "output", "map", "reasons",
+                         "not_a_fundus", "operating_points", "default_operating_point",
+                         "provenance", "parity", "golden", "plan"});
   } else {
-    root.expect_members({"contract_version", "id", "model", "input", "output", "map",
-                         "operating_points", "default_operating_point", "provenance", "parity",
-                         "golden"});
+    root.expect_members({"contract_version", "id", "model", "input", "output", "map", "reasons",
+                         "not_a_fundus", "operating_points", "default_operating_point",
+                         "provenance", "parity", "golden"});
   }
   root["contract_version"].integer(kContractVersion, kContractVersion);
   Contract contract;
@@ -245,6 +290,8 @@ Contract parse_contract(const std::string& json_text, const std::string& origin)
   read_output(root["output"], contract);
   root["map"].expect_members({"region_threshold"});
   contract.region_threshold = root["map"]["region_threshold"].between_0_and_1();
+  read_reasons(root["reasons"], contract);
+  read_not_a_fundus(root["not_a_fundus"], contract);
   read_operating_points(root["operating_points"], contract);
   contract.default_operating_point = root["default_operating_point"].name();
   if (find_operating_point(contract, contract.default_operating_point) == nullptr) {

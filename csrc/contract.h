@@ -6,10 +6,11 @@
 #include <vector>
 
 #include "preprocess.h"
+#include "report.h"
 
 namespace efiqa {
 
-constexpr int kContractVersion = 2;
+constexpr int kContractVersion = 3;
 constexpr int kMinInputPx = 32, kMaxInputPx = 2048;
 constexpr int kMaxGridCells = 128;  // per side
 
@@ -29,7 +30,7 @@ struct OperatingPoint {
   float usable_min_score = 0;  // verdict usable from here, reject below
 };
 
-// safetensors beside the contract: `inputs` (N, 3, H, W) and the reference's `logits` (N, 1, h, w),
+// safetensors beside the contract: `inputs` (N, 3, H, W) and the reference's `logits` (N, C, h, w),
 // both F32. Run on a device they show that a plan computes the same as the original.
 struct GoldenFile {
   std::string file;    // empty: there is none, which only an ONNX model may say
@@ -64,9 +65,17 @@ struct Contract {
   std::string output_name;
   int grid_width = 0;
   int grid_height = 0;
-  float calibration_scale = 1;  // probability = sigmoid(scale * logit + offset)
+  // The output is (1, C, h, w): channel 0 is the probability that anatomy is NOT visible, then come
+  // the strengths of the reasons, then the probability that the picture shows no fundus.
+  bool has_reasons = false;  // kReasonChannels channels from 1 on
+  bool has_not_a_fundus = false;
+  float calibration_scale = 1;  // of channel 0: probability = sigmoid(scale * logit + offset)
   float calibration_offset = 0;
   float region_threshold = 0.5f;  // a cell from here on belongs to a bad region
+  // The least strength of a main reason. The second stands for a picture's field_cut, too, which no
+  // channel is needed for.
+  float region_min_strength = 0.2f, picture_min_strength = 0.1f;
+  float not_a_fundus_min_probability = 0.5f;  // from here on the picture is refused
   std::vector<OperatingPoint> operating_points;
   std::string default_operating_point;
   bool parity_passed = false;         // against the reference, within the limits above
@@ -74,6 +83,11 @@ struct Contract {
   GoldenFile golden;
   PlanFacts plan;  // only where format is kTensorRtPlan
   std::string backbone, backbone_licence, adapter, training_data, licence;
+
+  int channel_count() const {
+    return 1 + (has_reasons ? kReasonChannels : 0) + (has_not_a_fundus ? 1 : 0);
+  }
+  const char* channel_name(int channel) const;  // "anatomy_not_visible", "under_exposed", ...
 
   // Throws Error(kInvalidArgument) that lists the names there are. Empty: the default one.
   const OperatingPoint& operating_point(const std::string& name) const;

@@ -27,7 +27,7 @@ class Engine {
  public:
   virtual ~Engine() = default;
   virtual TensorView input() = 0;   // (1, 3, H, W) float32, engine-owned
-  virtual TensorView output() = 0;  // (1, 1, h, w) float32 logits, engine-owned
+  virtual TensorView output() = 0;  // (1, C, h, w) float32 logits, engine-owned
   // Host memory: `stream` is null, and the output is complete on return. Device memory: the work is
   // put into `stream`, and nothing is waited for. Throws Error(kEngineFailure).
   virtual void run(Stream stream) = 0;

@@ -97,8 +97,9 @@ void check_model(const ov::Model& model, const Contract& contract) {
   const auto size = [](int value) { return static_cast<std::size_t>(value); };
   check_port(inputs[0], "input", contract.input_name,
              {1, 3, size(contract.preprocess.height_px), size(contract.preprocess.width_px)});
-  check_port(outputs[0], "output", contract.output_name,
-             {1, 1, size(contract.grid_height), size(contract.grid_width)});
+  check_port(
+      outputs[0], "output", contract.output_name,
+      {1, size(contract.channel_count()), size(contract.grid_height), size(contract.grid_width)});
 }
 
 std::shared_ptr<ov::Model> read_onnx(const std::string& model_bytes) {

@@ -152,7 +152,7 @@ void check_plan(const nvinfer1::ICudaEngine& engine, const Contract& contract) {
   check_tensor(engine, input, "input", contract.input_name,
                {1, 3, contract.preprocess.height_px, contract.preprocess.width_px});
   check_tensor(engine, output, "output", contract.output_name,
-               {1, 1, contract.grid_height, contract.grid_width});
+               {1, contract.channel_count(), contract.grid_height, contract.grid_width});
 }
 
 // "10.13.3", of the library that is loaded, whatever headers this was compiled with.
@@ -257,7 +257,8 @@ class TensorRtEngine : public Engine {
     }
     input_view_ = {nullptr, 3, contract.preprocess.height_px, contract.preprocess.width_px,
                    Memory::kDevice};
-    output_view_ = {nullptr, 1, contract.grid_height, contract.grid_width, Memory::kDevice};
+    output_view_ = {nullptr, contract.channel_count(), contract.grid_height, contract.grid_width,
+                    Memory::kDevice};
     bind(input_name_, input_, input_view_);
     bind(output_name_, output_, output_view_);
   }

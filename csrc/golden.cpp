@@ -145,6 +145,18 @@ Extent read_tensor(const Reader& reader, const JsonValue& header, const char* na
   return extent;
 }
 
+// The values of one channel, of all pictures.
+std::vector<float> values_of_channel(const std::vector<float>& logits, const Contract& contract,
+                                     int channel) {
+  const std::size_t cells = static_cast<std::size_t>(contract.grid_width) * contract.grid_height;
+  const std::size_t step = cells * static_cast<std::size_t>(contract.channel_count());
+  std::vector<float> values;
+  for (std::size_t i = cells * static_cast<std::size_t>(channel); i < logits.size(); i += step) {
+    values.insert(values.end(), &logits[i], &logits[i] + cells);
+  }
+  return values;
+}
+
 }  // namespace
 
 GoldenSet parse_golden(const std::string& bytes, const Contract& contract,
@@ -162,7 +174,8 @@ GoldenSet parse_golden(const std::string& bytes, const Contract& contract,
       reader, header, "inputs", {3, contract.preprocess.height_px, contract.preprocess.width_px},
       golden.count, golden.inputs);
   const Extent logits =
-      read_tensor(reader, header, "logits", {1, contract.grid_height, contract.grid_width},
+      read_tensor(reader, header, "logits",
+                  {contract.channel_count(), contract.grid_height, contract.grid_width},
                   golden.count, golden.logits);
   const Extent& first = inputs.begin <= logits.begin ? inputs : logits;
   const Extent& second = inputs.begin <= logits.begin ? logits : inputs;
@@ -197,25 +210,30 @@ Parity measure_parity(const std::vector<float>& expected, const std::vector<floa
   return parity;
 }
 
-void check_golden(Stages& stages, const GoldenSet& golden, const std::string& model_path) {
+void check_golden(Stages& stages, const GoldenSet& golden, const Contract& contract,
+                  const std::string& model_path) {
   std::vector<float> answers(golden.logits.size());
   const std::size_t input_values = golden.inputs.size() / golden.count;
   const std::size_t logit_values = golden.logits.size() / golden.count;
   for (std::size_t i = 0; i < static_cast<std::size_t>(golden.count); ++i) {
     stages.run_network(golden.inputs.data() + i * input_values, answers.data() + i * logit_values);
   }
-  const Parity parity = measure_parity(golden.logits, answers);
-  if (parity.passed()) return;
-  throw Error(
-      StatusCode::kModelInvalid,
-      "model " + model_path + " does not compute on this device what the original does: over " +
-          std::to_string(golden.count) + " golden pictures the logits are " +
-          (parity.finite ? "finite" : "not finite") + ", cosine " + std::to_string(parity.cosine) +
-          " (expected at least " + std::to_string(kMinParityCosine) + "), relative error " +
-          std::to_string(parity.relative_frobenius) + " (expected at most " +
-          std::to_string(kMaxParityRelativeFrobenius) +
-          "); build the plan again with efiqa build for this device, or export the model with "
-          "--precision fp32");
+  for (int c = 0; c < contract.channel_count(); ++c) {
+    const Parity parity = measure_parity(values_of_channel(golden.logits, contract, c),
+                                         values_of_channel(answers, contract, c));
+    if (parity.passed()) continue;
+    throw Error(
+        StatusCode::kModelInvalid,
+        "model " + model_path + " does not compute on this device what the original does: over " +
+            std::to_string(golden.count) + " golden pictures the logits of " +
+            contract.channel_name(c) + " are " + (parity.finite ? "finite" : "not finite") +
+            ", cosine " + std::to_string(parity.cosine) + " (expected at least " +
+            std::to_string(kMinParityCosine) + "), relative error " +
+            std::to_string(parity.relative_frobenius) + " (expected at most " +
+            std::to_string(kMaxParityRelativeFrobenius) +
+            "); build the plan again with efiqa build for this device, or export the model with "
+            "--precision fp32");
+  }
 }
 
 }  // namespace efiqa

@@ -13,7 +13,7 @@ class Stages;
 struct GoldenSet {
   int count = 0;              // pictures
   std::vector<float> inputs;  // (count, 3, H, W), as the engine takes them
-  std::vector<float> logits;  // (count, 1, h, w), as the original answers
+  std::vector<float> logits;  // (count, C, h, w), as the original answers
 };
 
 // Parses a safetensors file (https://github.com/huggingface/safetensors, "Format") with exactly the
@@ -33,8 +33,10 @@ struct Parity {
 
 Parity measure_parity(const std::vector<float>& expected, const std::vector<float>& actual);
 
-// Runs every golden input. Throws Error(kModelInvalid) with the figures when the gate fails.
-// `model_path` is for messages.
-void check_golden(Stages& stages, const GoldenSet& golden, const std::string& model_path);
+// Runs every golden input. Throws Error(kModelInvalid) with the figures when the gate fails. Each
+// channel has to pass by itself: one with large logits must not hide another's error. `model_path`
+// is for messages.
+void check_golden(Stages& stages, const GoldenSet& golden, const Contract& contract,
+                  const std::string& model_path);
 
 }  // namespace efiqa

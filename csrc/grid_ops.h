@@ -90,6 +90,11 @@ EFIQA_HOST_DEVICE inline float probability_of(const Calibration& calibration, fl
       sigmoid(calibration.scale * static_cast<double>(logit) + calibration.offset));
 }
 
+// Of a reason's channel, and of the whole picture's mean logit of not_a_fundus.
+EFIQA_HOST_DEVICE inline float probability_of(double logit) {
+  return static_cast<float>(sigmoid(logit));
+}
+
 EFIQA_HOST_DEVICE inline bool is_finite(float value) { return value - value == 0; }
 
 // Sums in whole numbers, so that their value does not depend on the order: 1 is 2^40, the largest
@@ -101,9 +106,63 @@ EFIQA_HOST_DEVICE inline std::int64_t to_fixed(double value) {
   return static_cast<std::int64_t>(value * kFixedOne + 0.5);
 }
 
+// What a network's output says of each cell.
+struct CellValues {
+  const float* map = nullptr;  // (h, w) probability that anatomy is not visible
+  const float* strengths =
+      nullptr;                     // (kReasonChannels, h, w); null: the model has no such channels
+  const float* weights = nullptr;  // (h, w); where it is 0 the others say nothing
+};
+
+// Over all visible cells, weighted by how much of each is visible. Without default values, as shared
+// memory takes none: GridSums{} is all zeros.
+struct GridSums {
+  double weight;  // 0: no cell is visible
+  double weighted_probability;
+  double weighted_strengths[kReasonChannels];
+  double weighted_not_a_fundus;  // of the logit
+};
+
+constexpr int kSumLanes = 256;
+
+// Every thread gets the result. `not_a_fundus`: (h, w) logits, or null. `lanes`: kSumLanes values
+// that all threads share.
+template <typename Block>
+EFIQA_HOST_DEVICE GridSums add_up_grid(const Block& block, int cells, const CellValues& values,
+                                       const float* not_a_fundus, GridSums* lanes) {
+  return block.template reduce<kSumLanes>(
+      cells, GridSums{},
+      [&](int cell) {
+        GridSums sums{};
+        const double weight = static_cast<double>(values.weights[cell]);
+        if (!(weight > 0)) return sums;
+        sums.weight = weight;
+        sums.weighted_probability = weight * static_cast<double>(values.map[cell]);
+        for (int i = 0; values.strengths != nullptr && i < kReasonChannels; ++i) {
+          sums.weighted_strengths[i] =
+              weight * static_cast<double>(values.strengths[i * cells + cell]);
+        }
+        if (not_a_fundus != nullptr) {
+          sums.weighted_not_a_fundus = weight * static_cast<double>(not_a_fundus[cell]);
+        }
+        return sums;
+      },
+      [](GridSums a, const GridSums& b) {
+        a.weight += b.weight;
+        a.weighted_probability += b.weighted_probability;
+        for (int i = 0; i < kReasonChannels; ++i) {
+          a.weighted_strengths[i] += b.weighted_strengths[i];
+        }
+        a.weighted_not_a_fundus += b.weighted_not_a_fundus;
+        return a;
+      },
+      lanes);
+}
+
 // A connected group (8 neighbours) of cells, added up.
 struct Component {
   std::int64_t weight = 0, probability = 0;      // the second weighted, both in fixed point
+  std::int64_t strengths[kReasonChannels] = {};  // weighted, in fixed point
   std::int64_t twice_x = 0, twice_y = 0;         // weighted, of cells' centres, in fixed point
   int left = 0, top = 0, right = 0, bottom = 0;  // cells, inclusive
   int first_cell = 0;  // breaks ties of equal weight, so that the order never varies
@@ -144,9 +203,11 @@ EFIQA_HOST_DEVICE inline void unite(std::int32_t* parent, int a, int b) {
 
 // Adds up the groups of cells that are visible and whose probability reaches `threshold`.
 template <typename Block>
-EFIQA_HOST_DEVICE void find_components(const Block& block, int width, int height, const float* map,
-                                       const float* weights, float threshold,
+EFIQA_HOST_DEVICE void find_components(const Block& block, int width, int height,
+                                       const CellValues& values, float threshold,
                                        const ComponentScratch& scratch) {
+  const float* map = values.map;
+  const float* weights = values.weights;
   std::int32_t* parent = scratch.parent;
   const auto is_bad = [=](int x, int y) {
     return x >= 0 && x < width && y >= 0 && parent[y * width + x] >= 0;
@@ -177,11 +238,18 @@ EFIQA_HOST_DEVICE void find_components(const Block& block, int width, int height
       const std::int64_t fixed = to_fixed(weight);
       run.weight += fixed;
       run.probability += to_fixed(weight * static_cast<double>(map[y * width + end]));
+      for (int i = 0; values.strengths != nullptr && i < kReasonChannels; ++i) {
+        const float strength = values.strengths[(i * height + y) * width + end];
+        run.strengths[i] += to_fixed(weight * static_cast<double>(strength));
+      }
       run.twice_x += fixed * (2 * end + 1);
     }
     Component& group = scratch.by_root[root];
     atomic_add(&group.weight, run.weight);
     atomic_add(&group.probability, run.probability);
+    for (int i = 0; values.strengths != nullptr && i < kReasonChannels; ++i) {
+      atomic_add(&group.strengths[i], run.strengths[i]);
+    }
     atomic_add(&group.twice_x, run.twice_x);
     atomic_add(&group.twice_y, run.weight * (2 * y + 1));
     atomic_min(&group.left, x);

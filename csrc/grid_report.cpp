@@ -5,18 +5,19 @@
 #include <limits>
 #include <string>
 
+#include "diagnosis.h"
 #include "status.h"
 
 namespace efiqa {
 namespace {
 
-constexpr double kPi = 3.14159265358979323846;
 // Of the radius: nearer to the centre a direction would be made of rounding errors.
 constexpr double kCenterDistance = 1e-3;
 
 float nan_value() { return std::numeric_limits<float>::quiet_NaN(); }
 
-Region region_of(const Component& group, const Report& report, double total_weight) {
+Region region_of(const Contract& contract, const Component& group, const Report& report,
+                 double total_weight) {
   const double weight = static_cast<double>(group.weight);
   const double x = static_cast<double>(group.twice_x) / (2 * weight);  // of the centroid, in cells
   const double y = static_cast<double>(group.twice_y) / (2 * weight);
@@ -46,10 +47,8 @@ Region region_of(const Component& group, const Report& report, double total_weig
   region.mean_probability = static_cast<float>(static_cast<double>(group.probability) / weight);
   // The centre of a cell that the rim cuts may lie outside.
   region.center_distance = static_cast<float>(std::min(distance, 1.0));
-  if (distance > kCenterDistance) {
-    const double hour = std::atan2(dx, -dy) * 6 / kPi;  // clockwise from the top, -6 to 6
-    region.clock_hour = static_cast<float>(hour > 0 ? hour : hour + 12);
-  }
+  if (distance > kCenterDistance) region.clock_hour = clock_hour_of(dx, dy);
+  diagnose_region(contract, group, region);
   return region;
 }
 
@@ -66,27 +65,40 @@ void clear_report(const Contract& contract, Report& report) {
   report.regions.reserve(kMaxRegions);
   report.map.assign(cells, nan_value());
   report.weights.assign(cells, 0.0f);
+  report.diagnosis = Diagnosis();
+  report.diagnosis.remedy = Remedy::kFindRetina;
+  report.not_a_fundus = nan_value();
 }
 
-void refuse_logit(float logit, int cell, int grid_width) {
+void refuse_logit(const Contract& contract, float logit, int index) {
+  const int width = contract.grid_width, cells = width * contract.grid_height;
   throw Error(StatusCode::kEngineFailure,
-              "the engine answered " + std::to_string(logit) + " for grid cell (row " +
-                  std::to_string(cell / grid_width) + ", column " +
-                  std::to_string(cell % grid_width) +
+              "the engine answered " + std::to_string(logit) + " for " +
+                  contract.channel_name(index / cells) + " in grid cell (row " +
+                  std::to_string(index % cells / width) + ", column " +
+                  std::to_string(index % width) +
                   "), expected finite numbers; the model or its precision is not fit for use");
 }
 
-void grade(const GridSums& sums, const Component* components, int count,
+void grade(const Contract& contract, const GridSums& sums, const Component* components, int count,
            const OperatingPoint& operating_point, Report& report) {
   if (!(sums.weight > 0)) return;
+  if (contract.has_not_a_fundus) {
+    report.not_a_fundus = probability_of(sums.weighted_not_a_fundus / sums.weight);
+    if (report.not_a_fundus >= contract.not_a_fundus_min_probability) {
+      report.reason = Reason::kNotAFundus;
+      return;  // what clear_report says stands: unknown, and no score
+    }
+  }
   for (int i = 0; i < count; ++i) {
-    report.regions.push_back(region_of(components[i], report, sums.weight));
+    report.regions.push_back(region_of(contract, components[i], report, sums.weight));
   }
   report.score = static_cast<float>(1.0 - sums.weighted_probability / sums.weight);
   const bool good = report.score >= operating_point.good_min_score;
   const bool usable = report.score >= operating_point.usable_min_score;
   report.reason = usable ? Reason::kNone : Reason::kLowAnatomyVisible;
   report.verdict = good && usable ? Verdict::kGood : usable ? Verdict::kUsable : Verdict::kReject;
+  diagnose_picture(contract, sums, report);
 }
 
 }  // namespace efiqa

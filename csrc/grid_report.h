@@ -8,20 +8,16 @@
 
 namespace efiqa {
 
-struct GridSums {
-  double weight = 0, weighted_probability = 0;  // over all cells; the first is 0 if none is visible
-};
-
-// The report of a frame without a field of view: no score, no regions, empty map and weights of the
-// contract's grid.
+// The report of a frame without a field of view: no score, no regions, no diagnosis, empty map and
+// weights of the contract's grid.
 void clear_report(const Contract& contract, Report& report);
 
-// Throws Error(kEngineFailure) that names the cell.
-[[noreturn]] void refuse_logit(float logit, int cell, int grid_width);
+// Throws Error(kEngineFailure) that names channel and cell of the value at `index` of the output.
+[[noreturn]] void refuse_logit(const Contract& contract, float logit, int index);
 
-// Fills score, verdict, reason and regions of a report whose other parts are complete. `components`
-// are in their order, `count` at most kMaxRegions.
-void grade(const GridSums& sums, const Component* components, int count,
+// Fills score, verdict, reason, regions, diagnosis and not_a_fundus of a report whose other parts
+// are complete. `components` are in their order, `count` at most kMaxRegions.
+void grade(const Contract& contract, const GridSums& sums, const Component* components, int count,
            const OperatingPoint& operating_point, Report& report);
 
 }  // namespace efiqa

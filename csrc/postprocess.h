@@ -10,8 +10,8 @@
 
 namespace efiqa {
 
-// Fills map, weights, score, verdict, reason and regions of `report`, whose fov and crop are set.
-// Buffers are made once for the contract's grid. Not thread-safe.
+// Fills map, weights, score, verdict, reason, regions, diagnosis and not_a_fundus of `report`,
+// whose fov and crop are set. Buffers are made once for the contract's grid. Not thread-safe.
 class Postprocessor {
  public:
   explicit Postprocessor(const Contract& contract);
@@ -19,7 +19,8 @@ class Postprocessor {
   Postprocessor(const Postprocessor&) = delete;
   Postprocessor& operator=(const Postprocessor&) = delete;
 
-  // logits: (grid_height, grid_width). Throws Error(kEngineFailure) for NaN or infinity in them.
+  // logits: (channel_count, grid_height, grid_width). Throws Error(kEngineFailure) for NaN or
+  // infinity in them.
   void run(const float* logits, const OperatingPoint& operating_point, Report& report);
 
  private:

@@ -22,7 +22,7 @@ constexpr int kColormaps = 4;
 // Goes to the host as it is, with map and weights behind it.
 struct GridResult {
   DeviceField field;
-  int bad_cell;  // first one whose logit is not finite; INT_MAX: none
+  int bad_index;  // of the first value of the output that is not finite; INT_MAX: none
   float bad_logit;
   GridSums sums;
   int component_count;
@@ -31,20 +31,22 @@ struct GridResult {
 
 struct GridWork {
   const float* logits = nullptr;
+  const float* not_a_fundus = nullptr;  // the channel in `logits`; null: there is none
   const DeviceField* field = nullptr;
-  int width = 0, height = 0;
+  int width = 0, height = 0, channels = 0;
   Calibration calibration;
   float region_threshold = 0;
   GridResult* result = nullptr;
   float* map = nullptr;
   float* weights = nullptr;
+  float* strengths = nullptr;  // null: the model has no such channels
   ComponentScratch components;
 };
 
 struct GridMemory {
-  double lanes[kBlockThreads];
+  GridSums lanes[kSumLanes];
   int rim_cells[kMaxRimCells];
-  int rim_count, bad_cell;
+  int rim_count, bad_index;
 };
 
 // Cells that the rim cuts cost a hundred times the others: they are collected first, so that they
@@ -72,20 +74,22 @@ __global__ void __launch_bounds__(kMaxThreads, 1) grid_kernel(const GridWork wor
   const CropGrid grid{work.field->fov, work.field->crop, work.width, work.height};
   block.once([&] {
     result.field = *work.field;
-    result.bad_cell = memory.bad_cell = INT_MAX;
+    result.bad_index = memory.bad_index = INT_MAX;
     result.component_count = 0;
-    result.sums = {0, 0};
+    result.sums = {};
   });
   block.for_each(cells, [&](int cell) {
     work.map[cell] = NAN;
     work.weights[cell] = 0;
-    if (grid.fov.found() && !is_finite(work.logits[cell])) atomic_min(&memory.bad_cell, cell);
   });
   if (!grid.fov.found()) return;
-  if (memory.bad_cell != INT_MAX) {
+  block.for_each(cells * work.channels, [&](int i) {
+    if (!is_finite(work.logits[i])) atomic_min(&memory.bad_index, i);
+  });
+  if (memory.bad_index != INT_MAX) {
     block.once([&] {
-      result.bad_cell = memory.bad_cell;
-      result.bad_logit = work.logits[memory.bad_cell];
+      result.bad_index = memory.bad_index;
+      result.bad_logit = work.logits[memory.bad_index];
     });
     return;
   }
@@ -96,21 +100,19 @@ __global__ void __launch_bounds__(kMaxThreads, 1) grid_kernel(const GridWork wor
       work.map[cell] = probability_of(work.calibration, work.logits[cell]);
     }
   });
-  const auto add = [](double a, double b) { return a + b; };
-  const auto weight_of = [&](int cell) { return static_cast<double>(work.weights[cell]); };
-  const double weight = block.reduce(cells, 0.0, weight_of, add, memory.lanes);
-  const double weighted_probability = block.reduce(
-      cells, 0.0,
-      [&](int cell) {
-        const double share = weight_of(cell);
-        return share > 0 ? share * static_cast<double>(work.map[cell]) : 0.0;
-      },
-      add, memory.lanes);
-  find_components(block, work.width, work.height, work.map, work.weights, work.region_threshold,
-                  work.components);
+  const CellValues values{work.map, work.strengths, work.weights};
+  if (work.strengths != nullptr) {
+    block.for_each(cells * kReasonChannels, [&](int i) {
+      if (work.weights[i % cells] > 0) {
+        work.strengths[i] = probability_of(static_cast<double>(work.logits[cells + i]));
+      }
+    });
+  }
+  const GridSums sums = add_up_grid(block, cells, values, work.not_a_fundus, memory.lanes);
+  find_components(block, work.width, work.height, values, work.region_threshold, work.components);
   const int count = *work.components.root_count;
   block.once([&] {
-    result.sums = {weight, weighted_probability};
+    result.sums = sums;
     result.component_count = min_of(count, kMaxRegions);
   });
   block.for_each(count, [&](int i) {
@@ -136,6 +138,7 @@ struct DevicePostprocessor::Buffers {
         roots(cells),
         counters(2),
         by_root(cells),
+        strengths(of.has_reasons ? kReasonChannels * cells : 0),
         grid_cells(cells),
         colors(kColormaps * kColormapEntries) {
     for (int i = 0; i < kColormaps; ++i) {
@@ -161,6 +164,7 @@ struct DevicePostprocessor::Buffers {
   PinnedBuffer<std::byte> host;    // its copy
   DeviceBuffer<std::int32_t> parent, roots, counters;
   DeviceBuffer<Component> by_root;
+  DeviceBuffer<float> strengths;           // empty: the model has no such channels
   DeviceBuffer<std::uint16_t> grid_cells;  // of the overlay
   DeviceBuffer<Rgb8> colors;
 };
@@ -175,6 +179,10 @@ void DevicePostprocessor::enqueue(const float* logits, const DeviceField* field,
   const Buffers& b = *buffers_;
   GridWork work;
   work.logits = logits;
+  work.channels = b.contract.channel_count();
+  if (b.contract.has_not_a_fundus) {
+    work.not_a_fundus = logits + static_cast<std::size_t>(work.channels - 1) * b.cells;
+  }
   work.field = field;
   work.width = b.contract.grid_width;
   work.height = b.contract.grid_height;
@@ -184,6 +192,7 @@ void DevicePostprocessor::enqueue(const float* logits, const DeviceField* field,
   work.result = reinterpret_cast<GridResult*>(b.result.data());
   work.map = b.map();
   work.weights = b.weights();
+  if (b.contract.has_reasons) work.strengths = b.strengths.data();
   work.components = {b.parent.data(), b.by_root.data(), b.roots.data(), b.counters.data()};
   const int warps = (static_cast<int>(b.cells) + kWarp - 1) / kWarp;
   launch_blocks(grid_kernel, "grid_kernel", {1, 1}, std::min(warps * kWarp, kMaxThreads), stream,
@@ -200,13 +209,12 @@ void DevicePostprocessor::read(const OperatingPoint& operating_point, Report& re
   report.crop = result.field.crop;
   clear_report(b.contract, report);
   if (!report.fov.found()) return;
-  if (result.bad_cell != INT_MAX) {
-    refuse_logit(result.bad_logit, result.bad_cell, b.contract.grid_width);
-  }
+  if (result.bad_index != INT_MAX) refuse_logit(b.contract, result.bad_logit, result.bad_index);
   const float* grid = Buffers::grid_of(b.host.data());
   std::copy(grid, grid + b.cells, report.map.begin());
   std::copy(grid + b.cells, grid + 2 * b.cells, report.weights.begin());
-  grade(result.sums, result.components, result.component_count, operating_point, report);
+  grade(b.contract, result.sums, result.components, result.component_count, operating_point,
+        report);
 }
 
 void DevicePostprocessor::enqueue_overlay(const FrameView& geometry, const FrameView* frame,

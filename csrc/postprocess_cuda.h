@@ -19,13 +19,12 @@ class DevicePostprocessor {
   DevicePostprocessor& operator=(const DevicePostprocessor&) = delete;
 
   // Puts map, weights, score and regions into the result in device memory, and its copy to the host
-  // into `stream` behind it; both may be captured. `logits`: (grid_height, grid_width) in device
-  // memory.
+  // into `stream` behind it; both may be captured. `logits`: (channel_count, grid_height,
+  // grid_width) in device memory.
   void enqueue(const float* logits, const DeviceField* field, Stream stream);
 
-  // Once the stream is through: fills fov, crop, map, weights, score, verdict, reason and regions
-  // of `report` from the host's copy. Throws Error(kEngineFailure) for NaN or infinity in the
-  // logits, as Postprocessor.
+  // Once the stream is through: fills fov, crop, and all that Postprocessor fills, of `report` from
+  // the host's copy. Throws Error(kEngineFailure) for NaN or infinity in the logits, as that does.
   void read(const OperatingPoint& operating_point, Report& report) const;
 
   // render_overlay's twin for the result of the last enqueue: RGB8 of the frame's size in device

@@ -24,6 +24,20 @@ const char* reason_name(Reason reason) noexcept {
       return "no_field_of_view";
     case Reason::kLowAnatomyVisible:
       return "low_anatomy_visible";
+    case Reason::kNotAFundus:
+      return "not_a_fundus";
+    case Reason::kUnderExposed:
+      return "under_exposed";
+    case Reason::kOverExposed:
+      return "over_exposed";
+    case Reason::kDefocus:
+      return "defocus";
+    case Reason::kHaze:
+      return "haze";
+    case Reason::kOcclusion:
+      return "occlusion";
+    case Reason::kFieldCut:
+      return "field_cut";
   }
   return "unrecognised";
 }

@@ -1,7 +1,9 @@
 // What one assessed frame answers with. Vectors are reserved at open and reused.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "fov.h"
@@ -14,6 +16,48 @@ enum class Reason : std::int32_t {
   kNone = 0,
   kNoFieldOfView = 1,      // nothing in the frame looks like a retina's field of view
   kLowAnatomyVisible = 2,  // the score is below the operating point's limit for `usable`
+  kNotAFundus = 3,         // the picture shows something else
+  // What hides the anatomy, of a region or of the picture.
+  kUnderExposed = 4,
+  kOverExposed = 5,  // with glare and reflexes
+  kDefocus = 6,
+  kHaze = 7,
+  kOcclusion = 8,  // a lid, lashes, a shadow at the edge
+  kFieldCut = 9,   // part of the field lies outside the frame
+};
+
+constexpr int kReasonStrengths = 6;  // of the reasons from kUnderExposed on
+constexpr int kReasonChannels = 5;   // the first ones, which a network answers; then comes geometry
+constexpr Reason reason_of_strength(int index) {
+  return static_cast<Reason>(static_cast<int>(Reason::kUnderExposed) + index);
+}
+constexpr int strength_of_reason(Reason reason) {
+  return static_cast<int>(reason) - static_cast<int>(Reason::kUnderExposed);
+}
+
+// What the operator can do. The words are remedy.h's.
+enum class Remedy : std::int32_t {
+  kNone = 0,
+  kRefocus = 1,
+  kMoreLight = 2,
+  kLessLight = 3,
+  kRecentre = 4,  // with the clock hour at which the defect lies
+  kOpenLid = 5,
+  kCleanLens = 6,
+  kDilateOrAccept = 7,  // the eye's own media may be cloudy
+  kFindRetina = 8,
+};
+
+// Why anatomy is hidden, in a region or in the picture, and what helps.
+struct Diagnosis {
+  Diagnosis() { strengths.fill(std::numeric_limits<float>::quiet_NaN()); }
+
+  // Share of the anatomy, 0..1, that each reason hides, by strength_of_reason; NaN where the model
+  // does not say. field_cut is a picture's: 0 for regions.
+  std::array<float, kReasonStrengths> strengths;
+  Reason main_reason = Reason::kNone;  // the strongest one that reaches the contract's limit
+  Remedy remedy = Remedy::kNone;       // none for a picture that is good
+  float remedy_clock_hour = 0;         // of kRecentre: (0, 12], 12 = up, 3 = right; else 0
 };
 
 constexpr int kMaxRegions = 32;  // the largest ones are kept
@@ -25,6 +69,7 @@ struct Region {
   float mean_probability = 0;                             // weighted by visibility
   float clock_hour = 0;       // (0, 12], 12 = up, 3 = right in the frame; 0 when at the centre
   float center_distance = 0;  // of its centroid, 0 = centre of the field, 1 = its rim
+  Diagnosis diagnosis;
 };
 
 // Where the stages are one CUDA graph only the total is known, and the others are 0.
@@ -43,11 +88,15 @@ struct Report {
   std::vector<float> map;  // (grid_height, grid_width) P(anatomy NOT visible); NaN where weight 0
   std::vector<float> weights;   // share of each cell inside the field of view, 0..1
   std::vector<Region> regions;  // largest area first
+  Diagnosis diagnosis;          // of the picture
+  // Probability that the picture shows no fundus; NaN where the model does not say, and without a
+  // field of view.
+  float not_a_fundus = std::numeric_limits<float>::quiet_NaN();
   Timings timings;
 };
 
 const char* verdict_name(Verdict verdict) noexcept;   // "unknown" "reject" "usable" "good"
-const char* reason_name(Reason reason) noexcept;      // "" "no_field_of_view" "low_anatomy_visible"
+const char* reason_name(Reason reason) noexcept;      // "" "no_field_of_view" "defocus" ...
 const char* fov_shape_name(FovShape shape) noexcept;  // "none" "circle" "rectangle"
 
 }  // namespace efiqa

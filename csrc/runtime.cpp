@@ -89,7 +89,7 @@ void check_parity(Stages& stages, const Contract& contract, const std::string& m
                     contract_path(model_path) + " expects " + contract.golden.sha256 +
                     "; copy the model's files again, or build the plan again with efiqa build");
   }
-  check_golden(stages, parse_golden(bytes, contract, path), model_path);
+  check_golden(stages, parse_golden(bytes, contract, path), contract, model_path);
 }
 
 // A report that is not complete must not read as an answer.
@@ -97,6 +97,8 @@ void withhold(Report& report) {
   report.verdict = Verdict::kUnknown;
   report.score = std::numeric_limits<float>::quiet_NaN();
   report.regions.clear();
+  report.diagnosis = Diagnosis();
+  report.not_a_fundus = std::numeric_limits<float>::quiet_NaN();
 }
 
 }  // namespace

@@ -62,7 +62,7 @@ class Runtime {
                       std::uint8_t* out, std::ptrdiff_t out_stride_bytes,
                       Memory out_memory = Memory::kHost);
   // The network alone: host `input` (3, H, W), normalised as the contract says, gives host `logits`
-  // (h, w). Throws Error; kWrongThread when another thread is inside.
+  // (C, h, w). Throws Error; kWrongThread when another thread is inside.
   void run_network(const float* input, float* logits);
 
   const Contract& contract() const noexcept;

@@ -33,7 +33,7 @@ class Stages {
                               const OverlayOptions& options, std::uint8_t* out,
                               std::ptrdiff_t out_stride_bytes, Memory out_memory) = 0;
 
-  // The engine alone, from and to arrays of the host: (3, H, W) and (h, w).
+  // The engine alone, from and to arrays of the host: (3, H, W) and (C, h, w).
   virtual void run_network(const float* input, float* logits) = 0;
 
   virtual std::string description() const = 0;  // the engine's, and how the stages run

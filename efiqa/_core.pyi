@@ -47,6 +47,11 @@ class Region:
     mean_probability: float
     clock_hour: float
     center_distance: float
+    reasons: dict[str, float]  # strengths, 0..1, without those that the model does not say
+    main_reason: str  # "" for none
+    remedy: str  # "" for none
+    remedy_clock_hour: float  # (0, 12]; 0: no direction
+    remedy_text: str
 
 @final
 class Report:
@@ -61,6 +66,12 @@ class Report:
     map: NDArray[np.float32]  # (h, w), NaN outside the field of view
     weights: NDArray[np.float32]  # (h, w), 0..1
     regions: list[Region]
+    reasons: dict[str, float]  # strengths, 0..1, without those that the model does not say
+    main_reason: str  # "" for none
+    remedy: str  # "" for none
+    remedy_clock_hour: float  # (0, 12]; 0: no direction
+    remedy_text: str
+    not_a_fundus: float  # probability; NaN where the model does not say
     timings_ms: dict[str, float]  # fov, preprocess, engine, postprocess, total
 
 @final
@@ -124,7 +135,7 @@ class Runtime:
         yuv_range: str = "limited",
     ) -> Report: ...
     def run_network(self, input: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the logits (h, w) of one normalised input (3, H, W)."""
+        """Return the logits (C, h, w) of one normalised input (3, H, W)."""
 
     @property
     def contract_text(self) -> bytes: ...

@@ -1,14 +1,15 @@
-"""Writing files so that a reader never sees a half-written one."""
+"""Writing files so that a reader never sees a half-written one, and the named errors of both directions."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
-from efiqa.errors import FileError
+from efiqa.errors import EfiqaError, FileError
 
 
 class AtomicFile:
@@ -94,6 +95,21 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
     """Write ``data`` as the whole content of ``path``, or leave ``path`` untouched and raise FileError."""
     with AtomicFile(path) as stream:
         stream.write(data)
+
+
+@contextlib.contextmanager
+def reading(
+    subject: object, *, kind: type[EfiqaError] = FileError, code: str = "", fix: str = ""
+) -> Iterator[None]:
+    """Turn the OSError of a read inside the block into ``kind``: ``SUBJECT cannot be read: REASON``.
+
+    ``code`` is the error's, by default that of its kind; ``fix`` ends the message.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = f"{subject} cannot be read: {error.strerror or error}"
+        raise kind(f"{reason}; {fix}" if fix else reason, code=code) from None
 
 
 def make_folder(folder: Path) -> None:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from efiqa import _core
-from efiqa._files import write_atomically
+from efiqa._files import reading, write_atomically
 from efiqa.errors import ContractError, core_errors
 
 
@@ -70,22 +70,20 @@ class Contract:
                 cannot be read as UTF-8 text, ``contract_invalid`` when its content breaks a rule.
         """
         path = Path(path)
-        try:
-            text = path.read_bytes().decode("utf-8")
-        except FileNotFoundError:
-            raise ContractError(
-                f"{path} is missing: a model is opened only with its contract beside it; "
-                "copy NAME.onnx.json from where NAME.onnx came from",
-                code="contract_missing",
-            ) from None
-        except OSError as error:
-            raise ContractError(
-                f"{path} cannot be read: {error.strerror or error}", code="contract_unreadable"
-            ) from None
-        except UnicodeDecodeError as error:
-            raise ContractError(
-                f"{path} is not UTF-8 text (byte {error.start}); copy it again", code="contract_unreadable"
-            ) from None
+        with reading(path, kind=ContractError, code="contract_unreadable"):
+            try:
+                text = path.read_bytes().decode("utf-8")
+            except FileNotFoundError:
+                raise ContractError(
+                    f"{path} is missing: a model is opened only with its contract beside it; "
+                    "copy NAME.onnx.json from where NAME.onnx came from",
+                    code="contract_missing",
+                ) from None
+            except UnicodeDecodeError as error:
+                raise ContractError(
+                    f"{path} is not UTF-8 text (byte {error.start}); copy it again",
+                    code="contract_unreadable",
+                ) from None
         return cls(text, origin=str(path))
 
     @classmethod
@@ -125,6 +123,11 @@ class Contract:
     def model_sha256(self) -> str:
         """SHA-256 of the model file, 64 lower-case hexadecimal digits."""
         return str(self.to_dict()["model"]["sha256"])
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """What the channels of the model's output mean, in their order; the first is the map's."""
+        return tuple(self.to_dict()["output"]["channels"])
 
     @property
     def is_plan(self) -> bool:

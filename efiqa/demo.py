@@ -7,16 +7,13 @@ what the model was trained on.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from efiqa import overlay
 from efiqa.errors import FileError
-
-if TYPE_CHECKING:
-    from efiqa.report import QualityReport
+from efiqa.report import QualityReport, why_text
 
 FloatArray = NDArray[np.float32]
 U8Array = NDArray[np.uint8]
@@ -117,7 +114,7 @@ def sheet(reports: Mapping[str, QualityReport]) -> U8Array:
     for name, report in reports.items():
         score = "no score" if report.score is None else f"score {report.score:.2f}"
         tiles = (
-            _title(name, f"{report.verdict}, {score}"),
+            _title(name, ", ".join(filter(None, (report.verdict, score, why_text(report))))),
             _tile(report.overlay(max_alpha=0)),
             _tile(report.overlay()),
         )

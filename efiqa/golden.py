@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from efiqa import _core
-from efiqa._files import write_atomically
+from efiqa._files import reading, write_atomically
 from efiqa.contract import Contract, GoldenFile
 from efiqa.errors import ModelError
 
@@ -23,7 +23,7 @@ _DRAWN_SIDE_PX = 512
 
 @dataclass(frozen=True)
 class Golden:
-    """``inputs`` (N, 3, H, W) as the network takes them, ``logits`` (N, 1, h, w) as the original answers."""
+    """``inputs`` (N, 3, H, W) as the network takes them, ``logits`` (N, C, h, w) as the original answers."""
 
     inputs: FloatArray
     logits: FloatArray
@@ -61,13 +61,10 @@ def read_golden(model_path: str | os.PathLike[str], contract: Contract) -> Golde
             code="golden_missing",
         )
     path = Path(model_path).with_name(entry.file)
-    try:
+    with reading(
+        f"golden file {path}", kind=ModelError, code="golden_missing", fix="copy it along with the model"
+    ):
         data = path.read_bytes()
-    except OSError as error:
-        raise ModelError(
-            f"golden file {path} cannot be read: {error.strerror or error}; copy it along with the model",
-            code="golden_missing",
-        ) from None
     actual = _core.sha256_hex(data)
     if actual != entry.sha256:
         raise _invalid(path, f"has the SHA-256 {actual}, the contract expects {entry.sha256}")
@@ -88,7 +85,12 @@ def _parse(path: Path, data: bytes, contract: Contract) -> Golden:
     pictures = len(tensors["inputs"]) if tensors["inputs"].ndim else 0
     sizes = {
         "inputs": (pictures, 3, document["input"]["height_px"], document["input"]["width_px"]),
-        "logits": (pictures, 1, document["output"]["height"], document["output"]["width"]),
+        "logits": (
+            pictures,
+            len(contract.channels),
+            document["output"]["height"],
+            document["output"]["width"],
+        ),
     }
     for name, size in sizes.items():
         tensor = tensors[name]

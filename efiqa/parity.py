@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,23 +55,40 @@ class ParityFigures:
 
 
 def compare(reference: FloatArray, actual: FloatArray) -> ParityFigures:
-    """Return the figures of ``actual`` against ``reference``, both logits (N, 1, h, w) of the same pictures.
+    """Return the figures of ``actual`` against ``reference``, both logits (N, C, h, w) of the same pictures.
 
     A cell's vector is its logits over the N pictures: the 1st percentile of the cells' cosines finds a few
-    patches that are wrong, which the cosine over everything would hide.
+    patches that are wrong, which the cosine over everything would hide. Each figure is that of the channel
+    where it is worst: one with large logits must not hide another's error.
 
     Raises:
         ValueError: the shapes differ, or the reference is not finite or holds no picture.
     """
     if reference.shape != actual.shape or reference.ndim != 4 or reference.size == 0:
         raise ValueError(
-            f"logits have the shapes {reference.shape} and {actual.shape}, expected one (N, 1, h, w)"
+            f"logits have the shapes {reference.shape} and {actual.shape}, expected one (N, C, h, w)"
         )
     if not np.isfinite(reference).all():
         raise ValueError("the reference's logits are not finite")
-    pictures = len(reference)
     if not np.isfinite(actual).all():
-        return ParityFigures(pictures, *(float("nan"),) * 4)
+        return ParityFigures(len(reference), *(float("nan"),) * 4)
+    return worst_of([_compare_channel(reference[:, c], actual[:, c]) for c in range(reference.shape[1])])
+
+
+def worst_of(figures: Sequence[ParityFigures]) -> ParityFigures:
+    """Return each figure's worst value over several comparisons of the same pictures."""
+    return ParityFigures(
+        pictures=figures[0].pictures,
+        cosine=min(each.cosine for each in figures),
+        patch_cosine_p1=min(each.patch_cosine_p1 for each in figures),
+        relative_frobenius=max(each.relative_frobenius for each in figures),
+        max_abs_error=max(each.max_abs_error for each in figures),
+    )
+
+
+def _compare_channel(reference: FloatArray, actual: FloatArray) -> ParityFigures:
+    """Return the figures of one channel's finite logits (N, h, w)."""
+    pictures = len(reference)
     wanted = reference.reshape(pictures, -1).astype(np.float64)  # (N, cells)
     found = actual.reshape(pictures, -1).astype(np.float64)
     difference = found - wanted

@@ -7,8 +7,8 @@ import html
 import json
 import math
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -57,6 +57,7 @@ class Region:
 
     ``area_share`` is of the visible field of view, 0..1; ``clock_hour`` is in (0, 12], 12 is up and 3 is
     right in the frame, 0 at the centre; ``center_distance`` is 0 at the field's centre and 1 at its rim.
+    ``reasons``, ``main_reason`` and the remedy are as in ``QualityReport``, for this region alone.
     """
 
     x_px: float
@@ -67,6 +68,11 @@ class Region:
     mean_probability: float
     clock_hour: float
     center_distance: float
+    reasons: Mapping[str, float] = field(hash=False)
+    main_reason: str
+    remedy: str
+    remedy_clock_hour: float
+    remedy_text: str
 
 
 _Record = TypeVar("_Record", FieldOfView, Region)
@@ -81,7 +87,18 @@ class QualityReport:
             (1 - mean of ``map`` over the field of view); None when the verdict is ``unknown``.
         verdict: ``good``, ``usable``, ``reject`` or ``unknown``, by ``operating_point``.
         reason: why the verdict is ``reject`` or ``unknown``: ``low_anatomy_visible``,
-            ``no_field_of_view``; empty for ``good`` and ``usable``.
+            ``no_field_of_view``, ``not_a_fundus``; empty for ``good`` and ``usable``.
+        reasons: strength of each cause, 0..1: the share of the field's anatomy that it hides, of
+            ``under_exposed``, ``over_exposed``, ``defocus``, ``haze`` and ``occlusion`` where the model tells
+            them, and ``field_cut``, the share of the field beyond one edge of the frame; read-only.
+        main_reason: the strongest of them, from the contract's least strength on; empty for none.
+        remedy: what the operator can do: ``refocus``, ``more_light``, ``less_light``, ``recentre``,
+            ``open_lid``, ``clean_lens``, ``dilate_or_accept``, ``find_retina``; empty for nothing, as always
+            for ``good``.
+        remedy_clock_hour: where the defect is that ``recentre`` means, in (0, 12] as a region's; else 0.
+        remedy_text: the remedy as a short English sentence; empty for none.
+        not_a_fundus: probability, 0..1, that this is no picture of a retina; None where the model does not
+            tell, or without a field of view.
         map: (h, w) float32, probability that anatomy is NOT visible, NaN outside the field of view.
         weights: (h, w) float32, share of each cell inside the field of view, 0..1.
         regions: the bad regions, largest first, at most 32.
@@ -100,12 +117,18 @@ class QualityReport:
     score: float | None
     verdict: str
     reason: str
-    map: NDArray[np.float32]
-    weights: NDArray[np.float32]
-    regions: tuple[Region, ...]
+    reasons: Mapping[str, float]
+    main_reason: str
+    remedy: str
+    remedy_clock_hour: float
+    remedy_text: str
+    not_a_fundus: float | None
     fov: FieldOfView
     crop: tuple[int, int, int]
     frame_size: tuple[int, int]
+    regions: tuple[Region, ...]
+    map: NDArray[np.float32]
+    weights: NDArray[np.float32]
     timings_ms: Mapping[str, float]
     model: Mapping[str, str]
     engine: str
@@ -162,21 +185,8 @@ class QualityReport:
         NaN (cells of the map outside the field of view) becomes None. Numbers are the shortest decimals that
         round to the same float32.
         """
-        return {
-            "score": None if self.score is None else _short(self.score),
-            "verdict": self.verdict,
-            "reason": self.reason,
-            "fov": _plain(asdict(self.fov)),
-            "crop": list(self.crop),
-            "frame_size": list(self.frame_size),
-            "regions": [_plain(asdict(region)) for region in self.regions],
-            "map": [[_short(cell) for cell in row] for row in self.map.tolist()],
-            "weights": [[_short(cell) for cell in row] for row in self.weights.tolist()],
-            "timings_ms": _plain(self.timings_ms),
-            "model": dict(self.model),
-            "engine": self.engine,
-            "operating_point": self.operating_point,
-        }
+        shown = [item.name for item in fields(self) if not item.name.startswith("_")]
+        return {name: _plain(getattr(self, name)) for name in shown}
 
     def to_json(self, *, indent: int | None = None) -> str:
         """Return ``to_dict()`` as strict JSON (no NaN), on one line unless ``indent`` is given."""
@@ -211,21 +221,27 @@ class QualityReport:
         overlay.write_picture(path, picture)
 
     def _repr_html_(self) -> str:
-        """Return what a notebook shows: score, verdict, a small overlay, and the table of bad regions."""
+        """Return what a notebook shows: verdict, score, cause, remedy, a small overlay, and bad regions."""
         picture = overlay.encode_picture(overlay.shrink(self.overlay(), INLINE_SIDE_PX), ".png")
-        rows = "".join(
-            f"<tr><td>{r.area_share:.1%}</td><td>{r.mean_probability:.2f}</td><td>{place_text(r)}</td>"
-            f"<td>{r.x_px:.0f}, {r.y_px:.0f}, {r.width_px:.0f} x {r.height_px:.0f}</td></tr>"
+        columns = ("area", "probability", "place", "why", "what to do", "box (px)")
+        rows = [
+            (
+                f"{r.area_share:.1%}",
+                f"{r.mean_probability:.2f}",
+                place_text(r),
+                r.main_reason,
+                r.remedy_text,
+                f"{r.x_px:.0f}, {r.y_px:.0f}, {r.width_px:.0f} x {r.height_px:.0f}",
+            )
             for r in self.regions
-        )
-        table = (
-            f"<table><tr><th>area</th><th>probability</th><th>place</th><th>box (px)</th></tr>{rows}</table>"
-            if rows
-            else "<p>no bad region</p>"
-        )
-        reason = f" ({html.escape(self.reason)})" if self.reason else ""
+        ]
+        body = "".join(f"<tr>{_cells('td', row)}</tr>" for row in rows)
+        table = f"<table><tr>{_cells('th', columns)}</tr>{body}</table>" if rows else "<p>no bad region</p>"
+        cause = why_text(self)
+        why = f" ({html.escape(cause)})" if cause else ""
+        advice = f"<p>{html.escape(self.remedy_text)}</p>" if self.remedy_text else ""
         return (
-            f"<div><p><b>{html.escape(self.verdict)}</b>{reason}, score {score_text(self.score)}</p>"
+            f"<div><p><b>{html.escape(self.verdict)}</b>{why}, score {score_text(self.score)}</p>{advice}"
             f'<img alt="overlay" src="data:image/png;base64,{base64.b64encode(picture).decode()}">'
             f"{table}<p><small>{html.escape(self.model['id'])}</small></p></div>"
         )
@@ -249,12 +265,18 @@ def make_report(
         score=None if math.isnan(core.score) else core.score,
         verdict=core.verdict,
         reason=core.reason,
-        map=grid,
-        weights=weights,
-        regions=tuple(_copied(Region, region) for region in core.regions),
+        reasons=MappingProxyType(core.reasons),
+        main_reason=core.main_reason,
+        remedy=core.remedy,
+        remedy_clock_hour=core.remedy_clock_hour,
+        remedy_text=core.remedy_text,
+        not_a_fundus=None if math.isnan(core.not_a_fundus) else core.not_a_fundus,
         fov=_copied(FieldOfView, core.fov),
         crop=core.crop,
         frame_size=core.frame_size,
+        regions=tuple(_copied(Region, region) for region in core.regions),
+        map=grid,
+        weights=weights,
         timings_ms=MappingProxyType(core.timings_ms),
         model=MappingProxyType(dict(model)),
         engine=engine,
@@ -280,16 +302,34 @@ def place_text(region: Region) -> str:
     return f"{hour} o'clock, {region.center_distance:.0%} of the radius out"
 
 
+def why_text(report: QualityReport) -> str:
+    """Return why the picture is not better: its main reason, or that of the verdict; empty for neither."""
+    return report.main_reason or report.reason
+
+
+def _cells(tag: str, texts: Iterable[str]) -> str:
+    return "".join(f"<{tag}>{html.escape(text)}</{tag}>" for text in texts)
+
+
 def _copied(kind: type[_Record], source: object) -> _Record:
-    """Return a ``kind`` whose fields have the values of ``source``'s attributes of the same names."""
-    return kind(**{item.name: getattr(source, item.name) for item in fields(kind)})
+    """Return a ``kind`` whose fields have ``source``'s attributes of the same names, dicts read-only."""
+    values: dict[str, Any] = {}
+    for item in fields(kind):
+        value = getattr(source, item.name)
+        values[item.name] = MappingProxyType(value) if isinstance(value, dict) else value
+    return kind(**values)
 
 
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a dict in which each float is one that JSON can hold; see ``_short``."""
-    return {key: _short(value) if isinstance(value, float) else value for key, value in values.items()}
-
-
-def _short(value: float) -> float | None:
-    """Return the shortest decimal that rounds to the float32 ``value``; None for NaN."""
-    return None if math.isnan(value) else float(str(np.float32(value)))
+def _plain(value: object) -> object:
+    """Return ``value`` as JSON has it: a float is the shortest decimal of the same float32, None for NaN."""
+    if isinstance(value, float):
+        return None if math.isnan(value) else float(str(np.float32(value)))
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, FieldOfView | Region):
+        return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value

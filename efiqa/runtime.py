@@ -178,7 +178,7 @@ class Runtime:
         )
 
     def run_network(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the logits (N, 1, h, w) of the network alone, for checks against the original.
+        """Return the logits (N, C, h, w) of the network alone, for checks against the original.
 
         Args:
             inputs: float32 (N, 3, H, W), cropped, resized and normalised as the contract says.
@@ -195,7 +195,7 @@ class Runtime:
             raise OptionError(f"inputs is {shape}, expected a float32 array (N, 3, H, W) with N from 1")
         with core_errors():
             logits = [core.run_network(np.ascontiguousarray(picture)) for picture in inputs]
-        return np.stack(logits)[:, None]
+        return np.stack(logits)
 
     def close(self) -> None:
         """Give the model and its buffers back. Closing twice is fine."""

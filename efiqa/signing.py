@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from efiqa import _core
-from efiqa._files import AtomicFile, write_atomically
+from efiqa._files import AtomicFile, reading, write_atomically
 from efiqa.contract import Contract
 from efiqa.errors import FileError, OptionError, core_errors
 from efiqa.trust import read_small_file, signature_path
@@ -116,13 +116,8 @@ def signature_file(key_id: str, signature: bytes) -> bytes:
 
 
 def _check_model(model: Path, contract: Contract) -> None:
-    try:
+    with reading(f"model {model}", fix="a contract is signed only beside the model that it describes"):
         found = _core.sha256_hex(model.read_bytes())
-    except OSError as error:
-        raise FileError(
-            f"model {model} cannot be read: {error.strerror or error}; a contract is signed only beside "
-            "the model that it describes"
-        ) from None
     contract.check_model(model, found)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from efiqa import _core
+from efiqa._files import reading
 from efiqa.contract import Contract
 from efiqa.errors import FileError, OptionError, SignatureError, core_errors
 
@@ -80,11 +81,8 @@ def read_small_file(path: str | os.PathLike[str], what: str) -> bytes:
     Raises:
         FileError: the file is missing, unreadable or too large.
     """
-    try:
-        with Path(path).open("rb") as stream:
-            data = stream.read(_MAX_KEY_FILE_BYTES + 1)
-    except OSError as error:
-        raise FileError(f"{what} {path} cannot be read: {error.strerror or error}") from None
+    with reading(f"{what} {path}"), Path(path).open("rb") as stream:
+        data = stream.read(_MAX_KEY_FILE_BYTES + 1)
     if len(data) > _MAX_KEY_FILE_BYTES:
         raise FileError(f"{what} {path} has more than {_MAX_KEY_FILE_BYTES} bytes, so it is no key")
     return data
@@ -107,15 +105,14 @@ def verify_signature(
     """
     keys = trusted_key_bytes(trusted_keys)
     path = signature_path(model)
-    try:
-        with path.open("rb") as stream:
-            signature = stream.read(_MAX_KEY_FILE_BYTES)
-    except FileNotFoundError:
-        raise SignatureError(
-            f"signature {path} does not exist; copy it along, or make one with efiqa sign"
-        ) from None
-    except OSError as error:
-        raise FileError(f"signature {path} cannot be read: {error.strerror or error}") from None
+    with reading(f"signature {path}"):
+        try:
+            with path.open("rb") as stream:
+                signature = stream.read(_MAX_KEY_FILE_BYTES)
+        except FileNotFoundError:
+            raise SignatureError(
+                f"signature {path} does not exist; copy it along, or make one with efiqa sign"
+            ) from None
     with core_errors():
         return _core.verify_signature(
             contract.text.encode("utf-8"), _shown(contract.origin), signature, _shown(path), keys

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from efiqa import _core
+from efiqa._files import reading
 from efiqa.contract import Contract
-from efiqa.errors import BackendError, EfiqaError, FileError
+from efiqa.errors import BackendError, EfiqaError
 from efiqa.golden import Golden, read_golden
 from efiqa.parity import ParityFigures, compare
 from efiqa.trust import PublicKey, verify_signature
@@ -85,11 +86,10 @@ def _model_finding(path: Path, contract: Contract) -> Finding:
     from efiqa.build.cache import file_sha256
 
     try:
-        size = path.stat().st_size
-        contract.check_model(path, file_sha256(path))
-    except OSError as error:
-        reason = f"{path} cannot be read: {error.strerror or error}"
-        return Finding("model", "failed", _text(FileError(reason)))
+        with reading(path):
+            size = path.stat().st_size
+            found = file_sha256(path)
+        contract.check_model(path, found)
     except EfiqaError as error:
         return Finding("model", "failed", _text(error))
     return Finding("model", "passed", f"{size / 2**20:.2f} MiB, SHA-256 as in the contract")

@@ -17,7 +17,7 @@ from pathlib import Path
 import efiqa
 from efiqa.io import PICTURE_SUFFIXES
 
-COLUMNS = ("path", "verdict", "score", "reason", "worst_region_share", "error")
+COLUMNS = ("path", "verdict", "score", "reason", "main_reason", "remedy", "worst_region_share", "error")
 _own = threading.local()
 
 
@@ -38,6 +38,8 @@ def assess(path: Path) -> dict[str, str | float | None]:
         "verdict": report.verdict,
         "score": report.score,
         "reason": report.reason,
+        "main_reason": report.main_reason,
+        "remedy": report.remedy,
         "worst_region_share": worst,
     }
 

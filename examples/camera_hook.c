@@ -5,9 +5,10 @@
  *   ffmpeg -i exam.mp4 -f rawvideo -pix_fmt nv12 - | ./camera_hook -f nv12 -s 1920x1080 -
  *   ./camera_hook -f yuyv -s 1280x720 -n 100 -o /tmp/overlay /dev/video0
  *
- * Prints, tab separated: number of the frame, verdict, score, milliseconds, reason. A frame that
- * cannot be assessed prints the verdict "unknown" with the reason in words, and the stream goes on.
- * Ends with 0 at the end of the stream or after -n frames, and with 1 where nothing can be read. */
+ * Prints, tab separated: number of the frame, verdict, score, milliseconds, reason, remedy. A frame
+ * that cannot be assessed prints the verdict "unknown" with the reason in words, and the stream
+ * goes on. Ends with 0 at the end of the stream or after -n frames, and with 1 where nothing can be
+ * read. */
 #define _POSIX_C_SOURCE 200809L
 #include <efiqa/efiqa.h>
 #include <errno.h>
@@ -103,7 +104,7 @@ static int assess(hook* h) {
   ++h->frames;
   if (efiqa_runtime_assess(h->runtime, &h->frame, &report, message, sizeof message) !=
       EFIQA_STATUS_OK) {
-    printf("%ld\t%s\t-\t-\t%s: %s\n", h->frames, efiqa_verdict_name(report.verdict),
+    printf("%ld\t%s\t-\t-\t%s: %s\t\n", h->frames, efiqa_verdict_name(report.verdict),
            efiqa_status_name(report.status), message);
     return fflush(stdout) == 0 ? 0 : fail("standard output");
   }
@@ -112,7 +113,9 @@ static int assess(hook* h) {
     printf("-");
   else
     printf("%.3f", report.score);
-  printf("\t%.1f\t%s\n", report.total_ms, efiqa_reason_name(report.reason));
+  const int32_t why = report.main_reason != EFIQA_REASON_NONE ? report.main_reason : report.reason;
+  printf("\t%.1f\t%s\t%s\n", report.total_ms, efiqa_reason_name(why),
+         efiqa_remedy_text(report.remedy, report.remedy_clock_hour));
   if (fflush(stdout) != 0) return fail("standard output");
   if (h->overlay == NULL) return 0;
   const ptrdiff_t stride = 3 * (ptrdiff_t)h->frame.width_px;

@@ -39,9 +39,8 @@ def main() -> int:
             report = runtime.assess(frame, bgr=True)
             count += 1
             score = "  -  " if report.score is None else f"{report.score:.3f}"
-            print(
-                f"{count:6} {report.verdict:8} {score} {report.timings_ms['total']:6.1f} ms {report.reason}"
-            )
+            advice = f"{report.main_reason or report.reason} {report.remedy_text}".strip()
+            print(f"{count:6} {report.verdict:8} {score} {report.timings_ms['total']:6.1f} ms {advice}")
             # capture.read() gives a new array for each frame, so the report may keep this one by reference.
             if report.score is not None and (worst is None or report.score < (worst.score or 0)):
                 worst = report

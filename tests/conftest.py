@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 import efiqa
 from efiqa.runtime import EMBEDDED_MODEL
-from tests.helpers import REPOSITORY, write_tiny_model
+from tests.helpers import REPOSITORY, write_telling_model, write_tiny_model
 
 REQUIRABLE = {"gpu", "tensorrt", "data", "signatures", "namespaces"}
 
@@ -79,6 +79,19 @@ def retina() -> NDArray[np.uint8]:
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Path of a tiny ONNX model that takes dark cells for bad, with its contract beside it."""
     return write_tiny_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="session")
+def telling_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Path of a tiny ONNX model that tells reasons, and blue frames for no retina."""
+    return write_telling_model(tmp_path_factory.mktemp("telling"))
+
+
+@pytest.fixture
+def telling(telling_model: Path) -> Iterator[efiqa.Runtime]:
+    """A Runtime of the telling model with one thread."""
+    with efiqa.Runtime(telling_model, threads=1) as opened:
+        yield opened
 
 
 @pytest.fixture

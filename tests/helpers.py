@@ -11,18 +11,60 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
+from onnx import numpy_helper
 from PIL import Image
 
-from tests.golden.make_tiny_model import tiny_contract, tiny_model
+from tests.golden.make_tiny_model import BIAS, WEIGHT, tiny_contract, tiny_model
 
+REASONS = ("under_exposed", "over_exposed", "defocus", "haze", "occlusion")
+# A channel's logit is bias + weights . (r, g, b), the cell's mean colours in -1..1. What the model cannot
+# see in a mean colour it never tells.
+TELLING = {
+    "anatomy_not_visible": ((WEIGHT, WEIGHT, WEIGHT), BIAS),
+    "under_exposed": ((-4.0, -4.0, -4.0), -8.0),
+    "over_exposed": ((4.0, 4.0, 4.0), -8.0),
+    "defocus": ((0.0, 0.0, 0.0), -8.0),
+    "haze": ((0.0, 0.0, 0.0), -8.0),
+    "occlusion": ((0.0, 0.0, 0.0), -8.0),
+    "not_a_fundus": ((-8.0, 0.0, 8.0), -4.0),  # blue is no retina
+}
 REPOSITORY = Path(__file__).resolve().parents[1]
 U8Array = NDArray[np.uint8]
 
 
 def write_tiny_model(folder: Path, *, trained: bool = True, **fields: Any) -> Path:
     """Return the path of a tiny model in ``folder``, contract beside it, with these top-level fields."""
-    model = tiny_model()
+    return _write_model(folder, tiny_model(), trained=trained, **fields)
+
+
+def write_telling_model(folder: Path, **fields: Any) -> Path:
+    """Return the path of a tiny model with all of TELLING's channels, likewise."""
+    model = telling_model()
+    output = {**tiny_contract(model)["output"], "channels": list(TELLING)}
+    thresholds = {
+        "reasons": {"region_min_strength": 0.2, "picture_min_strength": 0.1},
+        "not_a_fundus": {"min_probability": 0.5},
+    }
+    return _write_model(folder, model, trained=True, **{"output": output, **thresholds, **fields})
+
+
+def telling_model() -> bytes:
+    """Return the tiny model's ONNX file with a channel for each of TELLING."""
+    model = onnx.load_from_string(tiny_model())
+    values = {
+        "weight": np.array([weights for weights, _ in TELLING.values()], np.float32)[:, :, None, None],
+        "bias": np.array([bias for _, bias in TELLING.values()], np.float32),
+    }
+    for tensor in model.graph.initializer:
+        tensor.CopyFrom(numpy_helper.from_array(values[tensor.name], tensor.name))
+    model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = len(TELLING)
+    onnx.checker.check_model(model, full_check=True)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _write_model(folder: Path, model: bytes, *, trained: bool, **fields: Any) -> Path:
     document = tiny_contract(model)
     document["model"]["trained"] = trained
     path = folder / "tiny.onnx"

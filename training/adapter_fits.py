@@ -21,7 +21,7 @@ from training.dense_adapter import DenseSettings, fit_dense
 from training.features import BATCH, GridFeatures, MapRows, cached_maps, crops_at, on_grid, split_rows
 from training.pseudo_labels import Labels
 from training.run import Pipeline
-from training.student import normalised
+from training.student_samples import normalised
 from training.teacher import TeacherSettings, cells_of, fit_adapter
 
 STRIDES = (4, 8, 16, 32)

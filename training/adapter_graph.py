@@ -67,7 +67,9 @@ def write_graph(
         document.make_contract(
             name,
             path.name,
-            document.Graph(data, "fp32", True, (settings.grid, settings.grid), parity),
+            document.Graph(
+                data, "fp32", True, document.ANATOMY_ALONE, (settings.grid, settings.grid), parity
+            ),
             spec,
             document.NEUTRAL_POINTS,
             {

@@ -33,8 +33,9 @@ from training import config as recipe
 from training.adapter_fits import ADAPTERS, fitted, read_lesson
 from training.data import Picture, manifest_sha256
 from training.dense_adapter import prior_of
-from training.evaluate import SEED, UNKNOWN, Method, assess, task_figures, vessel_pictures, write_json
+from training.evaluate import SEED, UNKNOWN, Method, assess, task_figures, write_json
 from training.export import MODEL_NAME
+from training.judgement import vessel_pictures
 from training.local_defects import local_benchmark
 from training.progress import track
 from training.quality_sets import TASKS, Labelled, evaluation_pictures

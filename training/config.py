@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from training.pseudo_labels import PseudoSettings
 from training.segment import SegmenterSettings
 from training.settings import settings, values_of
-from training.student import StudentSettings
+from training.student_samples import StudentSettings
 from training.teacher import TeacherSettings
 from training.vuad import VuadSettings
 

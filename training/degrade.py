@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from training.degrade_defects import DEFECTS, LOCAL_SHAPES, Result, Scene
+from training.degrade_defects import DEFECTS, LOCAL_SHAPES, OWN_PLACE, Result, Scene
 from training.degrade_light import (
     BoolArray,
     ByteArray,
@@ -117,26 +117,40 @@ def _check(rgb: ByteArray, visible: BoolArray) -> None:
 
 
 def degrade(
-    rgb: ByteArray, visible: BoolArray, kind: str, severity: float, rng: np.random.Generator, *, local: bool
+    rgb: ByteArray,
+    visible: BoolArray,
+    kind: str,
+    severity: float,
+    rng: np.random.Generator,
+    *,
+    local: bool,
+    support: FloatArray | None = None,
 ) -> Degraded:
     """Return ``rgb`` (S, S, 3) uint8 with a defect inside ``visible`` (S, S) bool, and the anatomy it hides.
 
     ``severity`` 0..1 maps to the physical parameter named in each defect's docstring: 0 is hardly visible, 1
-    leaves next to no vessel. ``local`` confines the defect to a random smooth support; otherwise it covers
-    the field. Pixels that are not visible stay as they are.
+    leaves next to no vessel. ``local`` confines the defect to ``support``, (S // 4, S // 4) in 0..1, or to a
+    random smooth one; otherwise it covers the field. Pixels that are not visible stay as they are.
 
     Raises:
-        ValueError: wrong shape or type, a side below 64 px, an unknown kind, or a severity outside 0..1.
+        ValueError: wrong shape or type, a side below 64 px, an unknown kind, a severity outside 0..1, or a
+            ``support`` that does not fit.
     """
     _check(rgb, visible)
     if kind not in DEFECTS:
         raise ValueError(f"kind is {kind!r}, expected one of {', '.join(KINDS)}")
     if not 0.0 <= severity <= 1.0:
         raise ValueError(f"severity is {severity}, expected 0 to 1")
-    if local:
+    _, _, share = field_coordinates(visible)
+    if support is not None:
+        if not local or kind in OWN_PLACE or support.shape != share.shape:
+            raise ValueError(
+                f"support has shape {support.shape} for kind {kind!r} and local={local}, expected "
+                f"{share.shape}, local=True and none of {', '.join(OWN_PLACE)}, which have their own place"
+            )
+    elif local:
         support, _ = random_support(visible, rng, shapes=LOCAL_SHAPES.get(kind, SHAPES))
     else:
-        _, _, share = field_coordinates(visible)
         support = np.ones_like(share)
     scene = Scene(to_linear(rgb), visible, support, float(severity), rng, local)
     result = DEFECTS[kind](scene)

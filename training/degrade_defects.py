@@ -243,3 +243,4 @@ LOCAL_SHAPES = {
     "over_exposed": ("crescent", "blob", "half", "ring"),
     "occlusion": ("lid", "lid", "lid", "half"),
 }
+OWN_PLACE = ("low_illumination_vignette",)  # not where the support is

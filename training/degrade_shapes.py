@@ -46,6 +46,16 @@ def soft_step(distance: FloatArray, width: float) -> FloatArray:
     return (ramp * ramp * (3.0 - 2.0 * ramp)).astype(np.float32)
 
 
+def round_support(side_px: int, center: tuple[float, float], radius_px: float) -> FloatArray:
+    """Return a soft round support (q, q), q = ``side_px`` // 4, about ``center`` (x, y) in crop pixels.
+
+    It is 1/2 at ``radius_px`` and falls from 1 to 0 over half of it.
+    """
+    axis = 4 * np.arange(side_px // 4, dtype=np.float32) + 2
+    distance = np.hypot(axis[None, :] - center[0], axis[:, None] - center[1])
+    return soft_step((distance / radius_px - 1).astype(np.float32), 0.5)
+
+
 def signed_distance(shape: str, x: FloatArray, y: FloatArray, rng: np.random.Generator) -> FloatArray:
     """Return a random instance of ``shape`` as a distance in field radii, negative inside.
 

@@ -4,8 +4,8 @@
 benchmarks/results/quality.json``
     final figures, on the pictures of split ``eval`` and of the vessel sets' test split
 ``... --development --out FILE``
-    no labelled picture is read: local defects and severity ranking on the vessel sets' training split; what a
-    recipe is chosen by
+    no labelled picture is read and none of the test split: local defects, severity ranking, causes, macula
+    and rim on the vessel sets' training split, refusals also on the pool; what a recipe is chosen by
 ``... --labels FILE.csv --out FILE``
     the pictures of a CSV file with the columns path, label (good, usable, reject, bad, outlier) and perhaps
     group
@@ -35,9 +35,17 @@ from efiqa import Runtime
 from efiqa.errors import EfiqaError
 from training import baselines, metrics
 from training.data import Picture, crop_frame, load_rgb, manifest_sha256, read_manifest
+from training.judgement import (
+    development_pictures,
+    final_pictures,
+    judgement_figures,
+    thinned,
+    vessel_pictures,
+)
 from training.local_defects import local_benchmark
 from training.progress import track
 from training.quality_sets import TASKS, Labelled, Task, evaluation_pictures, labels_file
+from training.refusals import labelled_refusals, refusal
 from training.severity_ranking import severity_ranking
 
 UNKNOWN = -1.0
@@ -66,17 +74,22 @@ class Assessed:
 
     scores: DoubleArray
     verdicts: list[str]
+    refusals: list[str]  # why it was refused, or an empty text
+    not_a_fundus: DoubleArray  # probability, NaN where the model did not say
 
 
 def assess(runtime: Runtime, pictures: Sequence[Labelled]) -> Assessed:
-    """Return the model's score (unknown: -1) and verdict of every picture."""
-    scores, verdicts = np.full(len(pictures), UNKNOWN), []
+    """Return the model's score (unknown: -1), verdict and refusal of every picture."""
+    found = Assessed(np.full(len(pictures), UNKNOWN), [], [], np.full(len(pictures), np.nan))
     for index, picture in enumerate(track(pictures, "model")):
         report = runtime.assess(load_rgb(picture.path))
-        verdicts.append(report.verdict)
+        found.verdicts.append(report.verdict)
+        found.refusals.append(refusal(report))
         if report.score is not None:
-            scores[index] = report.score
-    return Assessed(scores, verdicts)
+            found.scores[index] = report.score
+        if report.not_a_fundus is not None:
+            found.not_a_fundus[index] = report.not_a_fundus
+    return found
 
 
 def baseline_methods(
@@ -189,6 +202,9 @@ def final_figures(
         "tasks": {task.key: task_figures(task, pictures, methods) for task in tasks},
         "operating_point": runtime.info.operating_point,
         "verdicts": verdict_figures(pictures, assessed),
+        "labelled_refusals": labelled_refusals(
+            pictures, assessed.refusals, assessed.not_a_fundus, assessed.scores
+        ),
         "pictures": [
             {"name": p.name, "label": p.label, "verdict": verdict, "score": round(float(score), 5)}
             for p, verdict, score in zip(pictures, assessed.verdicts, assessed.scores, strict=True)
@@ -196,20 +212,14 @@ def final_figures(
     }
 
 
-def vessel_pictures(pictures: Sequence[Picture], split: str) -> list[Picture]:
-    """Return the vessel sets' photographs of ``split``: clean pictures."""
-    return [p for p in pictures if p.role == "vessel_image" and p.split == split]
-
-
 def development_figures(runtime: Runtime, pictures: Sequence[Picture], limit: int) -> dict[str, Any]:
     """Return figures that need no labelled picture and none of the test split."""
-    clean = vessel_pictures(pictures, "train")
-    if limit:
-        clean = clean[:: max(1, len(clean) // limit)]
+    clean = thinned(vessel_pictures(pictures, "train"), limit)
     ranked = clean[:: max(1, len(clean) // RANKING_PICTURES)]
     return {
         "local": local_benchmark(runtime, clean, seed=SEED),
         "ranking": severity_ranking(runtime, ranked, seed=SEED),
+        **judgement_figures(runtime, development_pictures(pictures, limit), seed=SEED),
     }
 
 
@@ -273,6 +283,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 labelled = evaluation_pictures(pictures)
                 content |= final_figures(runtime, labelled, TASKS, options.run, probe=True)
                 content["local"] = local_benchmark(runtime, vessel_pictures(pictures, "test"), seed=SEED)
+                content |= judgement_figures(runtime, final_pictures(pictures), seed=SEED)
     except (EfiqaError, FileNotFoundError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -26,9 +26,12 @@ from training.data import ByteArray, CropSet, FloatArray, resize_crop
 from training.degrade import graded_degradation
 from training.progress import track
 from training.pseudo_labels import shrink, to_grid
-from training.student import Student, load_student, normalised
+from training.student import Student, load_student
+from training.student_samples import normalised
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from training.config import Config
 
 MODEL_NAME = "efiqa.onnx"
@@ -39,10 +42,12 @@ OPERATING_POINTS = {"screening": (0.2, 0.5), "lenient": (0.3, 0.65)}
 MAX_LOGIT_ERROR = 0.04
 
 
-def judged_graph(model: Student, size_px: int, images: FloatArray) -> tuple[bytes, gate.Trial]:
-    """Return the graph image (1, 3, S, S) -> logits (1, 1, g, g), weights in half precision, and its trial.
+def judged_graph(
+    model: Student, channels: Sequence[str], size_px: int, images: FloatArray
+) -> tuple[bytes, gate.Trial]:
+    """Return the graph image (1, 3, S, S) -> logits (1, C, g, g), weights in half precision, and its trial.
 
-    ``images``: inputs (n, 3, S, S) for the comparison with PyTorch.
+    ``channels``: names of the C channels. ``images``: inputs (n, 3, S, S) for the comparison with PyTorch.
     """
     network = Network(*split_head(model.float())).eval()
     graph = onnx_files.trace(network, size_px, OUTPUTS)
@@ -51,6 +56,7 @@ def judged_graph(model: Student, size_px: int, images: FloatArray) -> tuple[byte
     reference = gate.run_network(network, images)
     trial = gate.judge(runner, found, reference, max_abs_error=MAX_LOGIT_ERROR)
     onnx_files.drop_output(graph, "features")
+    onnx_files.check_logits(graph, channels, reference.logits.shape[2:])
     return onnx_files.serialised(graph), trial
 
 
@@ -90,15 +96,22 @@ def best_limit(lost: FloatArray, scores: FloatArray, allowed: float) -> tuple[fl
     return round(float(limits[best]), 3), float(accuracy[best])
 
 
-def run(config: Config, clean: CropSet, out: Path, manifest_hash: str) -> None:
-    """Export, check and describe the student."""
+def run(
+    config: Config,
+    clean: CropSet,
+    out: Path,
+    manifest_hash: str,
+    channels: document.Channels = document.ANATOMY_ALONE,
+) -> None:
+    """Export, check and describe the student, which answers on ``channels``."""
     folder = out / "export"
     folder.mkdir(exist_ok=True)
     model = load_student(out / "student.pt")
     settings = config.student
     path = folder / MODEL_NAME
     crops = [resize_crop(np.ascontiguousarray(rgb), settings.size_px) for rgb in clean.rgb[:32]]
-    graph, trial = judged_graph(model, settings.size_px, np.stack([normalised(rgb).numpy() for rgb in crops]))
+    images = np.stack([normalised(rgb).numpy() for rgb in crops])
+    graph, trial = judged_graph(model, channels.names, settings.size_px, images)
     if trial.failures:
         raise ValueError(f"parity: {'; '.join(trial.failures)}")
     clean_scores, lost, scores = graded_scores(
@@ -118,7 +131,7 @@ def run(config: Config, clean: CropSet, out: Path, manifest_hash: str) -> None:
             config.export.name,
             path.name,
             # Half-precision weights, but float32 arithmetic.
-            document.Graph(graph, "fp32", True, (settings.grid, settings.grid), parity),
+            document.Graph(graph, "fp32", True, channels, (settings.grid, settings.grid), parity),
             spec,
             points,
             provenance(config, manifest_hash),
@@ -139,7 +152,7 @@ def run(config: Config, clean: CropSet, out: Path, manifest_hash: str) -> None:
 
 @torch.no_grad()
 def torch_logits(model: Student, inputs: FloatArray) -> FloatArray:
-    """Return logits (n, 1, g, g) of inputs (n, 3, S, S)."""
+    """Return logits (n, C, g, g) of inputs (n, 3, S, S)."""
     return model(torch.from_numpy(inputs)).numpy()
 
 

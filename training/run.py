@@ -117,7 +117,8 @@ class Pipeline:
         teacher.run(self.fabric, self.config.teacher, self.pool(), clean, self.out, self.config.seed + 2)
 
     def _student(self) -> None:
-        student.run(self.fabric, self.config.student, self.pool(), self.out, self.config.seed + 3)
+        annotated = self._vessel_pictures("train")
+        student.run(self.fabric, self.config.student, self.pool(), annotated, self.out, self.config.seed + 3)
 
     def _export(self) -> None:
         if self.fabric.is_global_zero:

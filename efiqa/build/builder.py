@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from efiqa._files import write_atomically
+from efiqa._files import reading, write_atomically
 from efiqa.build.monitor import OnProgress, Progress, TrtObject, make_log, make_monitor
 from efiqa.build.provider import Provider
 from efiqa.errors import BuildError, ModelError, OptionError
@@ -180,10 +180,8 @@ class Builder:
                 f"timing_cache is {path}, and TensorRT-RTX times its kernels on the device that runs them; "
                 "leave it out"
             )
-        try:
+        with reading(f"timing_cache {path}", kind=OptionError):
             data = path.read_bytes() if path.exists() else b""
-        except OSError as error:
-            raise OptionError(f"timing_cache {path} cannot be read: {error.strerror or error}") from None
         cache = self._config.create_timing_cache(data)
         if cache is None or not self._config.set_timing_cache(cache, False):
             raise OptionError(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from efiqa import _core
+from efiqa._files import reading
 from efiqa.build import device
 from efiqa.build.builder import Builder, BuildOptions, NetworkFacts, Tensor
 from efiqa.build.cache import PlanCache, cache_key, default_folder, file_sha256
@@ -130,7 +131,7 @@ def check_network(network: NetworkFacts, contract: Contract, path: Path) -> None
     given, answered = document["input"], document["output"]
     wanted = (
         Tensor(given["name"], "FLOAT", (1, 3, given["height_px"], given["width_px"])),
-        Tensor(answered["name"], "FLOAT", (1, 1, answered["height"], answered["width"])),
+        Tensor(answered["name"], "FLOAT", (1, len(contract.channels), answered["height"], answered["width"])),
     )
     for what, tensors, tensor in (
         ("input", network.inputs, wanted[0]),
@@ -160,12 +161,8 @@ def _check_output(output: Path, *, force: bool) -> None:
 
 
 def _read_model(model: Path) -> tuple[bytes, Contract]:
-    try:
+    with reading(f"model {model}", kind=ModelError, code="model_missing"):
         data = model.read_bytes()
-    except OSError as error:
-        raise ModelError(
-            f"model {model} cannot be read: {error.strerror or error}", code="model_missing"
-        ) from None
     contract = Contract.of_model(model)
     if contract.is_plan:
         raise ModelError(

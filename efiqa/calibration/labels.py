@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from efiqa import _core
+from efiqa._files import reading
 from efiqa.errors import FileError, LabelError, OptionError
 
 PATH, LABEL, PATIENT = "path", "label", "patient"
@@ -82,11 +83,10 @@ def read_labels(
     path = Path(path)
     if order is not None and positive is not None:
         raise OptionError("order and positive are both given, expected one: positive needs no order")
-    try:
+    with reading(f"labels {path}"):
         content = path.read_bytes()
+    try:
         text = content.decode("utf-8-sig")
-    except OSError as error:
-        raise FileError(f"labels {path} cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError as error:
         raise LabelError(f"labels {path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
     rows, patients_known = _rows(path, text)

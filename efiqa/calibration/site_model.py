@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from efiqa import _core
-from efiqa._files import write_atomically
+from efiqa._files import reading, write_atomically
 from efiqa.contract import Contract, OperatingPoint
 from efiqa.errors import FileError, OptionError
 from efiqa.overlay import PICTURE_SUFFIXES
@@ -120,7 +120,5 @@ def _contract(plan: Plan, point: OperatingPoint, note: str) -> Contract:
 
 
 def _read(path: Path) -> bytes:
-    try:
+    with reading(path):
         return path.read_bytes()
-    except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror or error}") from None

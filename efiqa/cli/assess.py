@@ -118,7 +118,7 @@ def _assess_one(runtime: Runtime, item: Item, overlay: Path | None) -> dict[str,
 
 
 def _print_results(results: list[dict[str, Any]]) -> None:
-    columns = ("picture", "verdict", "score", "bad regions", "ms", "note")
+    columns = ("picture", "verdict", "score", "bad regions", "ms", "why", "what to do")
     output.print_table(columns, [_table_row(result) for result in results])
     counts = Counter("not assessed" if "error" in result else result["verdict"] for result in results)
     summary = ", ".join(f"{counts[name]} {name}" for name in _SUMMARY_ORDER if counts[name])
@@ -131,7 +131,7 @@ _SUMMARY_ORDER = ("good", "usable", "reject", "unknown", "not assessed")
 def _table_row(result: dict[str, Any]) -> tuple[str, ...]:
     if "error" in result:
         error = result["error"]
-        return (result["path"], "error", "-", "", "", f"{error['message']} [{error['code']}]")
+        return (result["path"], "error", "-", "", "", f"{error['message']} [{error['code']}]", "")
     regions = result["regions"]
     share = sum(region["area_share"] for region in regions)
     return (
@@ -140,5 +140,6 @@ def _table_row(result: dict[str, Any]) -> tuple[str, ...]:
         "-" if result["score"] is None else f"{result['score']:.3f}",
         f"{len(regions)} ({share:.0%} of the field)" if regions else "none",
         f"{result['timings_ms']['total']:.1f}",
-        result["reason"],
+        result["main_reason"] or result["reason"],
+        result["remedy_text"],
     )

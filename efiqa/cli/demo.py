@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Return 0 when the sheet is written."""
     from efiqa import demo
     from efiqa.overlay import write_picture
-    from efiqa.report import place_text, score_text
+    from efiqa.report import place_text, score_text, why_text
     from efiqa.runtime import Runtime
 
     make_folder(arguments.out)
@@ -42,8 +42,10 @@ def run(arguments: argparse.Namespace) -> int:
     for name, report in reports.items():
         worst = place_text(report.regions[0]) if report.regions else "-"
         milliseconds = f"{report.timings_ms['total']:.1f}"
-        rows.append((name, report.verdict, score_text(report.score), worst, milliseconds))
-    output.print_table(("photograph", "verdict", "score", "largest bad region", "ms"), rows)
+        why, advice = why_text(report), report.remedy_text
+        rows.append((name, report.verdict, score_text(report.score), why, advice, worst, milliseconds))
+    columns = ("photograph", "verdict", "score", "why", "what to do", "largest bad region", "ms")
+    output.print_table(columns, rows)
     path = arguments.out / SHEET_NAME
     write_picture(path, demo.sheet(reports))
     print(f"{info.model_id} on {info.engine}; sheet: {path}")

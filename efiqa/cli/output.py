@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
     from efiqa.report import QualityReport
 
-LINE_FIELDS = ("score", "verdict", "reason", "fov", "regions", "timings_ms", "model")
+LINE_FIELDS = (
+    "score", "verdict", "reason", "main_reason", "remedy", "remedy_clock_hour", "remedy_text", "reasons",
+    "not_a_fundus", "fov", "regions", "timings_ms", "model",
+)  # fmt: skip
 VERDICT_STYLES = {
     "good": "green",
     "usable": "yellow",

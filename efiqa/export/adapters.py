@@ -1,4 +1,7 @@
-"""The adapters: from a backbone's feature map to one logit a cell that the anatomy is not visible there."""
+"""The adapters: from a backbone's feature map to one logit a cell that the anatomy is not visible there.
+
+A student's own last layer may answer on more channels; what they mean is the caller's to say (document.py).
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ DENSE_WIDTH = 512
 
 @dataclass(frozen=True)
 class Adapter:
-    """``network``: features (B, C, h, w) -> logits (B, 1, h / stride, w / stride).
+    """``network``: features (B, C, h, w) -> logits (B, channels, h / stride, w / stride).
 
     ``keep``: its layers that stay float32 in every precision. ``notes``: what its file says of its training.
     """

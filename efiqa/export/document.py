@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from efiqa import _core
-from efiqa.errors import FileError, OptionError
+from efiqa._files import reading
+from efiqa.errors import OptionError
 from efiqa.export.pictures import RESIZE_FILTER, FloatArray, InputSpec, network_inputs
 from efiqa.golden import Golden, golden_path
 
@@ -25,12 +26,29 @@ NEUTRAL_POINTS = {"uncalibrated": {"good_min_score": 0.75, "usable_min_score": 0
 
 
 @dataclass(frozen=True)
+class Channels:
+    """What a graph's channels mean, in order, and the contract's thresholds of those beside the first.
+
+    ``reasons`` and ``not_a_fundus`` are the contract's fields of these names, each None exactly where the
+    graph has no such channel. The core judges them, with the rest of the contract.
+    """
+
+    names: tuple[str, ...]
+    reasons: Mapping[str, float] | None = None
+    not_a_fundus: Mapping[str, float] | None = None
+
+
+ANATOMY_ALONE = Channels(("anatomy_not_visible",))
+
+
+@dataclass(frozen=True)
 class Graph:
     """A graph's bytes and what the contract says of it; ``parity`` is the contract's field."""
 
     data: bytes
     precision: str
     trained: bool
+    channels: Channels
     grid: tuple[int, int]  # height, width
     parity: Mapping[str, Any]
 
@@ -76,11 +94,13 @@ def make_contract(
             "width": graph.grid[1],
             "height": graph.grid[0],
             "dtype": "float32",
-            "meaning": "probability_anatomy_not_visible",
+            "channels": list(graph.channels.names),
             "activation": "sigmoid",
             "calibration": {"scale": 1.0, "offset": 0.0},
         },
         "map": {"region_threshold": 0.5},
+        "reasons": graph.channels.reasons and dict(graph.channels.reasons),
+        "not_a_fundus": graph.channels.not_a_fundus and dict(graph.channels.not_a_fundus),
         "operating_points": {key: dict(limits) for key, limits in points.items()},
         "default_operating_point": next(iter(points)),
         "provenance": dict(provenance),
@@ -91,7 +111,7 @@ def make_contract(
 
 
 def golden_sample(spec: InputSpec, answer: Callable[[FloatArray], FloatArray]) -> bytes:
-    """Return the content of the golden file with the logits (n, 1, h, w) of ``answer`` to its inputs.
+    """Return the content of the golden file with the logits (n, C, h, w) of ``answer`` to its inputs.
 
     The inputs show the CC0 photograph, never the caller's pictures: the file travels with the model.
     """
@@ -111,9 +131,8 @@ def read_points(path: Path | None) -> dict[str, dict[str, float]]:
     if path is None:
         return NEUTRAL_POINTS
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror or error}") from None
+        with reading(path):
+            values = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise OptionError(f"operating points {path} is not JSON: {error}") from None
     if (

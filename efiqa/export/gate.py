@@ -1,9 +1,9 @@
 """The parity gate of an export: does the graph compute what PyTorch computes in float32?
 
 The figures and their limits are efiqa/parity.py's, over at least 32 pictures. ``patch_cosine_p1`` is here
-the worse of two: of each cell's logits over the pictures, as everywhere, and of each patch's feature vector
-where the adapter reads it. A map has one number a cell, which the adapter's bias may dominate; what a patch
-knows is its feature vector, and there a wrong block cannot hide.
+the worse of two: of each cell's logits over the pictures in each channel, as everywhere, and of each patch's
+feature vector where the adapter reads it. A map has one number a cell, which the adapter's bias may dominate;
+what a patch knows is its feature vector, and there a wrong block cannot hide.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from efiqa.errors import ModelError
-from efiqa.parity import ParityFigures, compare
+from efiqa.parity import ParityFigures, compare, worst_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,7 +29,7 @@ MAX_ABS_ERROR_FP32 = 1e-4
 
 
 class Answers(NamedTuple):
-    """Of n pictures: ``logits`` (n, 1, h, w) and ``features`` (n, C, H, W), where the adapter reads them."""
+    """Of n pictures: ``logits`` (n, channels, h, w), ``features`` (n, C, H, W) as the adapter reads them."""
 
     logits: FloatArray
     features: FloatArray
@@ -87,8 +87,8 @@ def judge(runner: str, found: Answers, reference: Answers, *, max_abs_error: flo
             f"{REFERENCE} answers with NaN or infinity, expected numbers; the weights are damaged"
         )
     figures = compare(reference.logits, found.logits)
-    # Channels in the place of pictures: then a cell's vector is a patch's features.
-    patches = compare(_channels_first(reference.features), _channels_first(found.features))
+    # Then a cell's vector is a patch's features.
+    patches = compare(_patches_as_cells(reference.features), _patches_as_cells(found.features))
     # NaN where either is: both fail.
     worse = float(np.minimum(figures.patch_cosine_p1, patches.patch_cosine_p1))
     figures = replace(figures, patch_cosine_p1=worse)
@@ -100,19 +100,14 @@ def judge(runner: str, found: Answers, reference: Answers, *, max_abs_error: flo
 
 def worst(trials: list[Trial]) -> Trial:
     """Return each figure's worst value over several runners of the same pictures."""
-    all_figures = [trial.figures for trial in trials]
     return Trial(
         " and ".join(trial.runner for trial in trials),
-        ParityFigures(
-            pictures=all_figures[0].pictures,
-            cosine=min(each.cosine for each in all_figures),
-            patch_cosine_p1=min(each.patch_cosine_p1 for each in all_figures),
-            relative_frobenius=max(each.relative_frobenius for each in all_figures),
-            max_abs_error=max(each.max_abs_error for each in all_figures),
-        ),
+        worst_of([trial.figures for trial in trials]),
         tuple(f"{trial.runner}: {failure}" for trial in trials for failure in trial.failures),
     )
 
 
-def _channels_first(features: FloatArray) -> FloatArray:
-    return features.transpose(1, 0, 2, 3)
+def _patches_as_cells(features: FloatArray) -> FloatArray:
+    """Return features (n, C, H, W) as (C, 1, n * H, W): channels in the place of pictures."""
+    channels, width = features.shape[1], features.shape[3]
+    return features.transpose(1, 0, 2, 3).reshape(channels, 1, -1, width)

@@ -12,6 +12,8 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
+from efiqa.errors import ModelError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -58,6 +60,19 @@ def serialised(model: onnx.ModelProto) -> bytes:
     """Return the file's bytes, the same for the same graph, after ONNX's own check of types and shapes."""
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString(deterministic=True))
+
+
+def check_logits(model: onnx.ModelProto, channels: Sequence[str], grid: Sequence[int]) -> None:
+    """Raise ModelError unless the graph answers float32 ``logits`` (1, channels, h, w); grid: h, w."""
+    found = {value.name: value.type.tensor_type for value in model.graph.output}["logits"]
+    shape = tuple(side.dim_value for side in found.shape.dim)
+    wanted = (1, len(channels), *grid)
+    if found.elem_type != TensorProto.FLOAT or shape != wanted:
+        kind = TensorProto.DataType.Name(found.elem_type)
+        raise ModelError(
+            f"the graph answers logits {kind} {shape}, expected FLOAT {wanted} for the channels "
+            f"{', '.join(channels)}; name the channels that the network has"
+        )
 
 
 def store_half(model: onnx.ModelProto) -> None:

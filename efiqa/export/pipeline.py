@@ -39,7 +39,8 @@ class ParityError(EfiqaError):
 class ExportOptions:
     """The options of ``efiqa export``; docs/export.md describes them.
 
-    ``adapter`` is a file, or None for a random one of ``adapter_kind``; a student needs neither.
+    ``adapter`` is a file, or None for a random one of ``adapter_kind``; a student needs neither. ``channels``
+    says what the network answers; adapters have the map alone, a student may have more.
     """
 
     backbone: str
@@ -51,6 +52,7 @@ class ExportOptions:
     adapter_kind: str = "linear"
     pictures: Path | None = None
     operating_points: Path | None = None
+    channels: document.Channels = document.ANATOMY_ALONE
     seed: int = 0
 
 
@@ -65,7 +67,7 @@ class Exported:
 
 
 class Network(nn.Module):
-    """Image (B, 3, S, S) -> logits (B, 1, h, w) and the features that the adapter reads."""
+    """Image (B, 3, S, S) -> logits (B, channels, h, w) and the features that the adapter reads."""
 
     def __init__(self, backbone: nn.Module, adapter: nn.Module) -> None:
         super().__init__()
@@ -87,7 +89,8 @@ def export(
 
     Raises:
         OptionError: a size, name or combination that cannot be.
-        FileError, ModelError: weights, adapter or pictures are missing or unfit.
+        FileError, ModelError: weights, adapter or pictures are missing or unfit, or the network does not
+            answer on as many channels as are named.
         ParityError: the graph failed the gate.
     """
     path = Path(path)
@@ -111,11 +114,14 @@ def export(
     if verdict.failures:
         raise ParityError(f"parity: {'; '.join(verdict.failures)}; {path} was not written", trials)
     onnx_files.drop_output(model, "features")
+    grid = reference.logits.shape[2:]
+    onnx_files.check_logits(model, options.channels.names, grid)
     graph = document.Graph(
         onnx_files.serialised(model),
         options.precision,
         backbone.trained and adapter.trained,
-        reference.logits.shape[2:],
+        options.channels,
+        grid,
         verdict.figures.to_contract(reference=gate.REFERENCE, runner=verdict.runner),
     )
     contract = Contract.from_dict(

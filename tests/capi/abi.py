@@ -34,7 +34,7 @@ def structs(header: str) -> dict[str, list[str]]:
     for name, body in _STRUCT.findall(_code(header)):
         declarations = [part.strip() for part in body.split(";") if part.strip()]
         found[name] = [
-            re.search(r"(\w+)$", field.strip())[1]  # type: ignore[index]
+            re.search(r"(\w+)(?:\[\w+\])?$", field.strip())[1]  # type: ignore[index]
             for declaration in declarations
             for field in declaration.split(",")
         ]

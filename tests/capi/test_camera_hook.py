@@ -76,7 +76,12 @@ def test_hook_judges_a_stream_in_every_format_alike(hook, frames, kind):
     assert float(rows[0][2]) > 0.9
     assert float(rows[1][2]) < 0.3
     assert rows[2][2] == "-"
-    assert [row[4] for row in rows] == ["", "low_anatomy_visible", "no_field_of_view"]
+    assert {len(row) for row in rows} == {6}
+    assert rows[0][4:] == ["", ""]
+    # The cause where the model tells one, or else the verdict's reason.
+    assert rows[1][4] in {"low_anatomy_visible", "defocus"}
+    assert rows[2][4] == "no_field_of_view"
+    assert rows[2][5].startswith("No retina in view")
 
 
 def test_hook_reads_files_stops_after_n_and_writes_overlays(hook, frames, tmp_path):

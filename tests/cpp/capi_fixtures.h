@@ -1,7 +1,9 @@
 // The C door with a fake engine behind it, and C frames of drawn discs.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <utility>
@@ -33,13 +35,16 @@ inline efiqa_frame c_frame(const DiscFrame& disc) {
 inline bool says_unknown(const efiqa_report& report) {
   return report.status != EFIQA_STATUS_OK && report.verdict == EFIQA_VERDICT_UNKNOWN &&
          std::isnan(report.score) && report.region_count == 0 && report.map == nullptr &&
-         report.weights == nullptr;
+         report.weights == nullptr && report.main_reason == EFIQA_REASON_NONE &&
+         std::isnan(report.not_a_fundus) &&
+         std::all_of(std::begin(report.reason_strengths), std::end(report.reason_strengths),
+                     [](float strength) { return std::isnan(strength); });
 }
 
 // A runtime with a fake engine, which the test keeps a hand on.
 struct CBench {
-  explicit CBench(int threads = 1, int deadline_ms = 0) {
-    const efiqa::Contract contract = tiny_contract();
+  explicit CBench(int threads = 1, int deadline_ms = 0,
+                  const efiqa::Contract& contract = tiny_contract()) {
     auto owned = std::make_unique<FakeEngine>(contract);
     engine = owned.get();
     efiqa::RuntimeOptions options;

@@ -58,5 +58,8 @@ int efiqa_test_from_c(void) {
   if (strcmp(efiqa_guidance_name(EFIQA_GUIDANCE_HAZE), "haze") != 0) return 21;
   if (efiqa_guidance_text(EFIQA_GUIDANCE_DONE, 0.0f)[0] == '\0') return 22;
   if (efiqa_gate_close(&gate) != EFIQA_STATUS_OK || gate != NULL) return 23;
+  if (strcmp(efiqa_remedy_name(EFIQA_REMEDY_REFOCUS), "refocus") != 0) return 24;
+  if (efiqa_remedy_text(EFIQA_REMEDY_REFOCUS, 0.0f)[0] == '\0') return 25;
+  if (report.reason_strengths[EFIQA_REASON_FIELD_CUT - EFIQA_REASON_UNDER_EXPOSED] >= 0) return 26;
   return 0;
 }

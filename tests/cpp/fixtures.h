@@ -50,6 +50,21 @@ inline std::string replaced(std::string text, const std::string& from, const std
   return text.replace(at, from.size(), to);
 }
 
+// With every channel there may be: limits .25 for regions, .15 for pictures, .5 for not_a_fundus.
+inline std::string full_contract_text() {
+  std::string text = replaced(tiny_contract_text(), "\"reasons\": null",
+                              R"("reasons": {"region_min_strength": 0.25,
+                                             "picture_min_strength": 0.15})");
+  text = replaced(text, "\"not_a_fundus\": null", R"("not_a_fundus": {"min_probability": 0.5})");
+  return replaced(text, "\"anatomy_not_visible\"",
+                  R"("anatomy_not_visible", "under_exposed", "over_exposed", "defocus", "haze",
+                     "occlusion", "not_a_fundus")");
+}
+
+inline efiqa::Contract full_contract() {
+  return efiqa::parse_contract(full_contract_text(), "full.onnx.json");
+}
+
 inline bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
@@ -126,13 +141,16 @@ class FakeEngine : public efiqa::Engine {
   explicit FakeEngine(const efiqa::Contract& contract)
       : input_height_(contract.preprocess.height_px),
         input_width_(contract.preprocess.width_px),
+        channels_(contract.channel_count()),
         grid_height_(contract.grid_height),
         grid_width_(contract.grid_width),
         input_(3u * static_cast<std::size_t>(input_height_) * input_width_),
-        logits(static_cast<std::size_t>(grid_height_) * grid_width_, -4.0f) {}
+        logits(static_cast<std::size_t>(channels_) * grid_height_ * grid_width_, -4.0f) {}
 
   efiqa::TensorView input() override { return {input_.data(), 3, input_height_, input_width_}; }
-  efiqa::TensorView output() override { return {logits.data(), 1, grid_height_, grid_width_}; }
+  efiqa::TensorView output() override {
+    return {logits.data(), channels_, grid_height_, grid_width_};
+  }
   void run(efiqa::Stream /*stream*/) override {
     ++runs;
     if (on_run) on_run();
@@ -140,7 +158,7 @@ class FakeEngine : public efiqa::Engine {
   std::string description() const override { return "fake"; }
 
  private:
-  int input_height_, input_width_, grid_height_, grid_width_;
+  int input_height_, input_width_, channels_, grid_height_, grid_width_;
   std::vector<float> input_;
 
  public:

@@ -61,10 +61,19 @@ TEST(capi_every_code_has_a_name_and_others_do_not_read_as_good) {
     CHECK_EQ(std::string(efiqa_verdict_name(code)), std::string("unknown"));
     CHECK_EQ(std::string(efiqa_reason_name(code)), std::string("unrecognised"));
     CHECK_EQ(std::string(efiqa_shape_name(code)), std::string("unrecognised"));
+    CHECK_EQ(std::string(efiqa_remedy_name(code)), std::string("unrecognised"));
+    CHECK_EQ(std::string(efiqa_remedy_text(code, 3)), std::string());
   }
   CHECK_EQ(std::string(efiqa_verdict_name(EFIQA_VERDICT_REJECT)), std::string("reject"));
   CHECK_EQ(std::string(efiqa_reason_name(EFIQA_REASON_NONE)), std::string());
+  for (int code = 0; code <= EFIQA_REASON_FIELD_CUT; ++code) {
+    CHECK(std::strcmp(efiqa_reason_name(code), "unrecognised") != 0);
+  }
+  CHECK_EQ(std::string(efiqa_reason_name(EFIQA_REASON_OCCLUSION)), std::string("occlusion"));
   CHECK_EQ(std::string(efiqa_shape_name(EFIQA_SHAPE_RECTANGLE)), std::string("rectangle"));
+  CHECK_EQ(std::string(efiqa_remedy_name(EFIQA_REMEDY_CLEAN_LENS)), std::string("clean_lens"));
+  CHECK_EQ(std::string(efiqa_remedy_text(EFIQA_REMEDY_RECENTRE, 3.2f)),
+           std::string("Re-centre the eye: the defect lies at 3 o'clock."));
 }
 
 TEST(capi_open_refuses_each_bad_option_by_name) {
@@ -196,9 +205,9 @@ TEST(capi_close_takes_null_and_may_be_called_twice) {
 TEST(capi_structs_grow_without_holes) {
   // A hole would be bytes that nobody sets, and would become a field by accident.
   CHECK_EQ(sizeof(efiqa_options), 8u * 4 + 3 * sizeof(void*));
-  CHECK_EQ(sizeof(efiqa_region), 9u * 4);
+  CHECK_EQ(sizeof(efiqa_region), (9u + 3 + EFIQA_REASON_STRENGTHS) * 4);
   CHECK_EQ(sizeof(efiqa_overlay), 4u * 4);
-  CHECK_EQ(sizeof(efiqa_report), 28u * 4 + 5 * sizeof(void*));
+  CHECK_EQ(sizeof(efiqa_report), (28u + 4 + EFIQA_REASON_STRENGTHS) * 4 + 5 * sizeof(void*));
   CHECK_EQ(sizeof(efiqa_info), 10u * 4 + 6 * sizeof(void*));
   CHECK_EQ(sizeof(efiqa_frame), 8u * 4 + 7 * sizeof(void*));
 }

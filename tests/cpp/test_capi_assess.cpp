@@ -1,4 +1,5 @@
 // The C door: frames, reports, regions, overlays.
+#include <cstddef>
 #include <cstring>
 #include <limits>
 #include <string>
@@ -58,6 +59,42 @@ TEST(capi_assess_answers_every_verdict_with_its_reason) {
   CHECK_EQ(bench.report.verdict, int{EFIQA_VERDICT_UNKNOWN});
   CHECK_EQ(bench.report.reason, int{EFIQA_REASON_NO_FIELD_OF_VIEW});
   CHECK(std::isnan(bench.report.score));
+}
+
+TEST(capi_assess_says_why_and_what_helps) {
+  CBench bench(1, 0, efiqa_test::full_contract());
+  const DiscFrame disc(640, 480);
+  std::vector<float>& logits = bench.engine->logits;
+  logits.assign(7 * 64, -6.0f);
+  for (int i = 0; i < 16; ++i) logits[i] = 6;                    // the upper two rows are bad,
+  for (int i = 0; i < 16; ++i) logits[(1 + 4) * 64 + i] = 2.0f;  // occluded
+  CHECK_EQ(bench.answer(c_frame(disc)), std::string("ok: "));
+  CHECK_EQ(bench.report.main_reason, int{EFIQA_REASON_OCCLUSION});
+  CHECK_EQ(bench.report.verdict, int{EFIQA_VERDICT_USABLE});
+  CHECK_EQ(bench.report.remedy, int{EFIQA_REMEDY_OPEN_LID});
+  CHECK_EQ(bench.report.remedy_clock_hour, 0.0f);
+  CHECK_NEAR(bench.report.not_a_fundus, 1 / (1 + std::exp(6.0)), 1e-6);
+  const float* strengths = bench.report.reason_strengths;
+  CHECK_NEAR(strengths[EFIQA_REASON_HAZE - EFIQA_REASON_UNDER_EXPOSED], 1 / (1 + std::exp(6.0)),
+             1e-6);
+  CHECK(strengths[EFIQA_REASON_OCCLUSION - EFIQA_REASON_UNDER_EXPOSED] > 0.15f);
+  CHECK_NEAR(strengths[EFIQA_REASON_FIELD_CUT - EFIQA_REASON_UNDER_EXPOSED], 0, 0.01);
+  efiqa_region region;
+  EFIQA_INIT(region);
+  CHECK_EQ(efiqa_region_read(bench.runtime, 0, &region), int{EFIQA_STATUS_OK});
+  CHECK_EQ(region.main_reason, int{EFIQA_REASON_OCCLUSION});
+  CHECK_EQ(region.remedy, int{EFIQA_REMEDY_OPEN_LID});
+  CHECK_NEAR(region.reason_strengths[EFIQA_REASON_OCCLUSION - EFIQA_REASON_UNDER_EXPOSED],
+             1 / (1 + std::exp(-2.0)), 1e-6);
+
+  for (int i = 0; i < 64; ++i) logits[6 * 64 + i] = 1;
+  CHECK_EQ(bench.answer(c_frame(disc)), std::string("ok: "));
+  CHECK_EQ(bench.report.verdict, int{EFIQA_VERDICT_UNKNOWN});
+  CHECK_EQ(bench.report.reason, int{EFIQA_REASON_NOT_A_FUNDUS});
+  CHECK_EQ(bench.report.remedy, int{EFIQA_REMEDY_FIND_RETINA});
+  CHECK_EQ(bench.report.region_count, 0);
+  CHECK(std::isnan(bench.report.score));
+  CHECK_NEAR(bench.report.not_a_fundus, 1 / (1 + std::exp(-1.0)), 1e-6);
 }
 
 TEST(capi_assess_refuses_each_bad_frame_by_name_and_stays_usable) {
@@ -206,6 +243,13 @@ TEST(capi_assess_writes_only_the_first_struct_size_bytes) {
     }
   }
   // Of a later header: filled as far as this library knows it.
+  // Of the first header, which ended with the hash of the contract.
+  const std::uint32_t first = offsetof(efiqa_report, main_reason);
+  std::memset(bytes, 0xAB, sizeof(bytes));
+  std::memcpy(bytes, &first, sizeof(first));
+  CHECK_EQ(efiqa_runtime_assess(bench.runtime, &frame, report, nullptr, 0), int{EFIQA_STATUS_OK});
+  CHECK_EQ(report->verdict, int{EFIQA_VERDICT_GOOD});
+  for (std::size_t i = first; i < sizeof(bytes); ++i) CHECK(bytes[i] == 0xAB);
   const std::uint32_t longer = sizeof(bytes);
   std::memset(bytes, 0xAB, sizeof(bytes));
   std::memcpy(bytes, &longer, sizeof(longer));
@@ -263,6 +307,10 @@ TEST(capi_region_read_gives_each_region_and_refuses_other_indices) {
   }
   CHECK_EQ(efiqa_region_read(bench.runtime, 0, nullptr), int{EFIQA_STATUS_INVALID_ARGUMENT});
   CHECK_EQ(efiqa_region_read(nullptr, 0, &region), int{EFIQA_STATUS_INVALID_ARGUMENT});
+  region.struct_size = offsetof(efiqa_region, main_reason);  // of the first header
+  region.main_reason = 77;
+  CHECK_EQ(efiqa_region_read(bench.runtime, 0, &region), int{EFIQA_STATUS_OK});
+  CHECK_EQ(region.main_reason, 77);
   region.struct_size = 4;
   CHECK_EQ(efiqa_region_read(bench.runtime, 0, &region), int{EFIQA_STATUS_INVALID_ARGUMENT});
 }

@@ -158,7 +158,7 @@ TEST(capi_eight_threads_with_a_runtime_each_and_one_contract_answer_alike) {
 
 TEST(capi_frames_allocate_nothing_after_the_first_of_their_size) {
   for (const int threads : {1, 2}) {
-    CBench bench(threads, 60000);
+    CBench bench(threads, 60000, efiqa_test::full_contract());
     for (int i = 0; i < 64; i += 2) bench.engine->logits[i] = 3;  // regions, too
     const DiscFrame large(1280, 960), small(640, 480), black(640, 480, false);
     std::vector<std::uint8_t> out(3u * 1280 * 960);

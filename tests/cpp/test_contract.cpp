@@ -1,4 +1,5 @@
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "check.h"
@@ -74,13 +75,14 @@ int break_each_field(JsonValue& root, JsonValue& value, const std::string& path,
       const JsonValue whole = value.items[i];
       value.items[i] = JsonValue();
       const std::string message = refusal_of(to_text(root));
-      CHECK(message ==
-            kPrefix + path + "[" + std::to_string(i) + "] is null, expected a " +
-                (path == "input.std" ? "number > 0"
-                 : path == "input.mean"
-                     ? "number from -1000 to 1000"
-                     : "compute capability such as \"8.7\", or \"8.0+\" with all later ones") +
-                fix);
+      CHECK_EQ(message,
+               kPrefix + path + "[" + std::to_string(i) + "] is null, expected " +
+                   (path == "output.channels" ? quoted(whole.text)
+                    : path == "input.std"     ? "a number > 0"
+                    : path == "input.mean"
+                        ? "a number from -1000 to 1000"
+                        : "a compute capability such as \"8.7\", or \"8.0+\" with all later ones") +
+                   fix);
       value.items[i] = whole;
       ++broken;
     }
@@ -104,9 +106,11 @@ int break_each_field(JsonValue& root, JsonValue& value, const std::string& path,
     value.members.insert(value.members.begin() + static_cast<std::ptrdiff_t>(i), whole);
 
     value.members[i].second = JsonValue();
-    // An ONNX model needs no golden file; null says so.
-    CHECK(refusal_of(to_text(root)).rfind(kPrefix + field + " is null, expected ", 0) == 0 ||
-          (field == "golden" && fix == kFix));
+    if (whole.second.kind == JsonValue::Kind::kNull) {  // what the model does not have
+      CHECK_EQ(refusal_of(to_text(root)), "no error");
+    } else {
+      CHECK(refusal_of(to_text(root)).rfind(kPrefix + field + " is null, expected ", 0) == 0);
+    }
     value.members[i] = whole;
 
     value.members[i].first = "typo_" + whole.first;
@@ -119,7 +123,7 @@ int break_each_field(JsonValue& root, JsonValue& value, const std::string& path,
     CHECK(refusal_of(to_text(root)) ==
           (path == "operating_points"
                ? kPrefix + extra + " is null, expected an object" + fix
-               : kPrefix + extra + " is not a field of contract version 2" + fix));
+               : kPrefix + extra + " is not a field of contract version 3" + fix));
     value.members.pop_back();
 
     ++broken;
@@ -180,14 +184,21 @@ TEST(contract_with_any_field_removed_or_garbled_is_refused) {
   JsonValue root = efiqa::parse_json(tiny_contract_text(), "tiny");
   const int broken = break_each_field(root, root, "", kFix);
   CHECK_EQ(std::to_string(broken),
-           std::string("56"));  // fields and items of version 2: none was skipped
+           std::string("59"));  // fields and items of version 3: none was skipped
+  CHECK(refusal_of(to_text(root)) == "no error");
+}
+
+TEST(contract_of_every_channel_with_any_field_removed_or_garbled_is_refused) {
+  JsonValue root = efiqa::parse_json(efiqa_test::full_contract_text(), "full");
+  const int broken = break_each_field(root, root, "", kFix);
+  CHECK_EQ(std::to_string(broken), std::string("68"));
   CHECK(refusal_of(to_text(root)) == "no error");
 }
 
 TEST(contract_of_a_plan_with_any_field_removed_or_garbled_is_refused) {
   JsonValue root = efiqa::parse_json(plan_contract_text(), "plan");
   const int broken = break_each_field(root, root, "", kPlanFix);
-  CHECK_EQ(std::to_string(broken), std::string("73"));
+  CHECK_EQ(std::to_string(broken), std::string("76"));
   CHECK(refusal_of(to_text(root)) == "no error");
 }
 
@@ -297,8 +308,12 @@ TEST(contract_value_outside_its_rule_is_refused_with_value_rule_and_fix) {
       {"\"triangle\"", "\"lanczos\"",
        "input.resize_filter is \"lanczos\", expected one of: box, triangle"},
       {"\"black\"", "\"white\"", "input.outside is \"white\", expected one of: black, frame"},
-      {"\"probability_anatomy_not_visible\"", "\"quality\"",
-       "output.meaning is \"quality\", expected \"probability_anatomy_not_visible\""},
+      {"\"anatomy_not_visible\"", "\"quality\"",
+       "output.channels[0] is \"quality\", expected \"anatomy_not_visible\""},
+      {"\"reasons\": null", "\"reasons\": {}",
+       "reasons is an object, expected null, because output.channels does not list the reasons"},
+      {"\"not_a_fundus\": null", "\"not_a_fundus\": 0.5",
+       "not_a_fundus is 0.5, expected null, because output.channels does not list not_a_fundus"},
       {"\"sigmoid\"", "\"none\"", "output.activation is \"none\", expected \"sigmoid\""},
       {"\"width\": 8", "\"width\": 0", "output.width is 0, expected a whole number from 1 to 128"},
       {"\"height\": 8", "\"height\": 129",
@@ -340,6 +355,123 @@ TEST(contract_value_outside_its_rule_is_refused_with_value_rule_and_fix) {
   }
 }
 
+namespace {
+
+using Names = std::vector<std::string>;
+
+const Names kReasons = {"under_exposed", "over_exposed", "defocus", "haze", "occlusion"};
+
+// The tiny contract with these channels after the first, and the limits that they need.
+std::string text_of_channels(const Names& names) {
+  std::string list = "\"anatomy_not_visible\"";
+  bool reasons = false, not_a_fundus = false;
+  for (const std::string& name : names) {
+    list += ", \"" + name + "\"";
+    (name == "not_a_fundus" ? not_a_fundus : reasons) = true;
+  }
+  std::string text = tiny_contract_text();
+  if (reasons) {
+    text = replaced(text, "\"reasons\": null",
+                    R"("reasons": {"region_min_strength": 0.3, "picture_min_strength": 0.2})");
+  }
+  if (not_a_fundus) {
+    text = replaced(text, "\"not_a_fundus\": null", R"("not_a_fundus": {"min_probability": 0.7})");
+  }
+  return replaced(text, "\"anatomy_not_visible\"", list);
+}
+
+Names with(Names names, const std::string& last) {
+  names.push_back(last);
+  return names;
+}
+
+}  // namespace
+
+TEST(contract_each_legal_list_of_channels_is_read) {
+  const struct {
+    Names names;
+    bool reasons, not_a_fundus;
+  } cases[] = {{{}, false, false},
+               {{"not_a_fundus"}, false, true},
+               {kReasons, true, false},
+               {with(kReasons, "not_a_fundus"), true, true}};
+  for (const auto& expected : cases) {
+    const Contract contract = efiqa::parse_contract(text_of_channels(expected.names), "m");
+    CHECK_EQ(contract.has_reasons, expected.reasons);
+    CHECK_EQ(contract.has_not_a_fundus, expected.not_a_fundus);
+    CHECK_EQ(contract.channel_count(), 1 + static_cast<int>(expected.names.size()));
+    CHECK_EQ(std::string(contract.channel_name(0)), "anatomy_not_visible");
+    for (std::size_t i = 0; i < expected.names.size(); ++i) {
+      CHECK_EQ(std::string(contract.channel_name(static_cast<int>(i) + 1)), expected.names[i]);
+    }
+    CHECK_EQ(contract.region_min_strength, expected.reasons ? 0.3f : 0.2f);
+    CHECK_EQ(contract.picture_min_strength, expected.reasons ? 0.2f : 0.1f);
+    CHECK_EQ(contract.not_a_fundus_min_probability, expected.not_a_fundus ? 0.7f : 0.5f);
+  }
+}
+
+TEST(contract_each_other_list_of_channels_is_refused_with_the_place) {
+  const std::string count =
+      "output.channels is an array, expected an array of 1, 2, 6 or 7 channels: "
+      "anatomy_not_visible, then the five reasons or none of them, then not_a_fundus or not";
+  const auto item = [](int index, const std::string& actual, const std::string& expected) {
+    return "output.channels[" + std::to_string(index) + "] is \"" + actual + "\", expected \"" +
+           expected + "\"";
+  };
+  const Names few(kReasons.begin(), kReasons.begin() + 4);
+  Names swapped = kReasons;
+  std::swap(swapped[1], swapped[2]);
+  Names front = kReasons;
+  front.insert(front.begin(), "not_a_fundus");
+  const struct {
+    Names names;
+    std::string message;
+  } cases[] = {
+      {{"haze"}, item(1, "haze", "not_a_fundus")},
+      {{"haze", "not_a_fundus"}, count},
+      {few, count},
+      {with(few, "not_a_fundus"), item(5, "not_a_fundus", "occlusion")},
+      {with(few, "field_cut"), item(5, "field_cut", "occlusion")},
+      {with(few, "haze"), item(5, "haze", "occlusion")},
+      {swapped, item(2, "defocus", "over_exposed")},
+      {front, item(1, "not_a_fundus", "under_exposed")},
+      {with(kReasons, "anatomy_not_visible"), item(6, "anatomy_not_visible", "not_a_fundus")},
+      {with(with(kReasons, "not_a_fundus"), "not_a_fundus"), count}};
+  for (const auto& refused : cases) {
+    CHECK_EQ(refusal_of(text_of_channels(refused.names)), kPrefix + refused.message + kFix);
+  }
+  CHECK_EQ(refusal_of(replaced(tiny_contract_text(), "\"anatomy_not_visible\"", "")),
+           kPrefix + count + kFix);
+}
+
+TEST(contract_limits_of_the_channels_are_checked_and_must_be_there) {
+  const Refusal refusals[] = {
+      {"\"region_min_strength\": 0.25", "\"region_min_strength\": 0",
+       "reasons.region_min_strength is 0, expected a number > 0 and < 1"},
+      {"\"picture_min_strength\": 0.15", "\"picture_min_strength\": 1",
+       "reasons.picture_min_strength is 1, expected a number > 0 and < 1"},
+      {"\"min_probability\": 0.5", "\"min_probability\": 1.5",
+       "not_a_fundus.min_probability is 1.5, expected a number > 0 and < 1"},
+      {"\"min_probability\": 0.5", "\"min_probability\": null",
+       "not_a_fundus.min_probability is null, expected a number > 0 and < 1"},
+      {"{\"min_probability\": 0.5}", "null",
+       "not_a_fundus is null, expected an object, because output.channels lists not_a_fundus"},
+  };
+  for (const Refusal& refusal : refusals) {
+    CHECK_EQ(refusal_of(replaced(efiqa_test::full_contract_text(), refusal.from, refusal.to)),
+             kPrefix + std::string(refusal.message) + kFix);
+  }
+  JsonValue root = efiqa::parse_json(efiqa_test::full_contract_text(), "full");
+  for (auto& member : root.members) {
+    if (member.first == "reasons") member.second = JsonValue();
+  }
+  CHECK_EQ(refusal_of(to_text(root)),
+           kPrefix +
+               std::string("reasons is null, expected an object, because output.channels lists the "
+                           "reasons") +
+               kFix);
+}
+
 TEST(contract_channel_values_are_checked_one_by_one) {
   JsonValue root = efiqa::parse_json(tiny_contract_text(), "tiny");
   JsonValue* std_values = nullptr;
@@ -369,10 +501,10 @@ TEST(contract_sha256_must_be_64_lower_case_digits) {
 
 TEST(contract_of_another_version_names_both_and_the_fix) {
   const std::string text =
-      replaced(tiny_contract_text(), "\"contract_version\": 2", "\"contract_version\": 3");
+      replaced(tiny_contract_text(), "\"contract_version\": 3", "\"contract_version\": 2");
   CHECK_EQ(refusal_of(text), std::string(kPrefix) +
-                                 "contract_version is 3, this efiqa reads version 2; install an "
-                                 "efiqa that reads version 3, or export the model again with this "
+                                 "contract_version is 2, this efiqa reads version 3; install an "
+                                 "efiqa that reads version 2, or export the model again with this "
                                  "version's efiqa export");
   CHECK_EQ(refusal_of("{\"contract_version\": 7}").substr(0, std::string(kPrefix).size() + 21),
            std::string(kPrefix) + "contract_version is 7");

@@ -117,6 +117,11 @@ TEST(engine_model_that_does_not_fit_its_contract_is_refused_with_both_sides) {
   CHECK_EQ(refusal_under("\"width\": 8", "\"width\": 4"),
            std::string("model_invalid: the model's output \"logits\" has the shape [1,1,8,8], the "
                        "contract says [1,1,8,4]"));
+  const std::string model = read_golden("tiny.onnx");
+  CHECK_EQ(
+      error_of([&] { efiqa::open_engine(model, efiqa_test::full_contract(), Backend::kAuto, 1); }),
+      std::string("model_invalid: the model's output \"logits\" has the shape [1,1,8,8], the "
+                  "contract says [1,7,8,8]"));
 }
 
 TEST(engine_bytes_that_are_no_model_are_refused_with_a_named_error) {

@@ -160,21 +160,35 @@ TEST(parity_limit_of_the_cosine_counts_by_itself) {
 
 namespace {
 
-// The golden check of an engine whose answer to every input is `answer` times its first value.
-std::string gate(float answer, float first_value) {
-  const efiqa::Contract contract = efiqa_test::tiny_contract();
+// The golden check of an engine whose answer to every input is `answer` times its first value, in
+// channel `changed`, and right in the others.
+std::string gate(float answer, float first_value,
+                 const efiqa::Contract& contract = efiqa_test::tiny_contract(), int changed = 0) {
   auto engine = std::make_unique<efiqa_test::FakeEngine>(contract);
   efiqa_test::FakeEngine* fake = engine.get();
-  fake->on_run = [=] { fake->logits.assign(kLogits, answer * fake->input().data[0]); };
+  const int channels = contract.channel_count();
+  // Later channels are larger: by themselves they would hide an error of the first.
+  const auto size_of = [](int channel) { return channel == 0 ? 1.0f : 100.0f; };
+  fake->on_run = [=] {
+    fake->logits.clear();
+    for (int c = 0; c < channels; ++c) {
+      const float factor = c == changed ? answer : 3;
+      fake->logits.insert(fake->logits.end(), kLogits, factor * size_of(c) * fake->input().data[0]);
+    }
+  };
   const auto stages =
       efiqa::make_stages(contract, std::move(engine), std::make_shared<efiqa::ThreadPool>(1));
   efiqa::GoldenSet golden;
   golden.count = 2;
   golden.inputs.assign(2 * kInputs, first_value);
   golden.inputs[kInputs] = 2 * first_value;
-  golden.logits.assign(kLogits, 3 * first_value);
-  golden.logits.insert(golden.logits.end(), kLogits, 6 * first_value);
-  const std::string message = error_of([&] { efiqa::check_golden(*stages, golden, "m.plan"); });
+  for (const float value : {first_value, 2 * first_value}) {
+    for (int c = 0; c < channels; ++c) {
+      golden.logits.insert(golden.logits.end(), kLogits, 3 * size_of(c) * value);
+    }
+  }
+  const std::string message =
+      error_of([&] { efiqa::check_golden(*stages, golden, contract, "m.plan"); });
   CHECK(fake->runs == 2);
   return message;
 }
@@ -186,12 +200,37 @@ TEST(golden_gate_passes_an_engine_that_answers_alike) { CHECK_EQ(gate(3, 1), "no
 TEST(golden_gate_refuses_another_answer_with_the_figures) {
   CHECK_EQ(gate(3.06f, 1),
            std::string("model_invalid: model m.plan does not compute on this device what the "
-                       "original does: over 2 golden pictures the logits are finite, cosine "
-                       "1.000000 (expected at least 0.999000), relative error 0.020000 (expected "
+                       "original does: over 2 golden pictures the logits of "
+                       "anatomy_not_visible are finite, cosine 1.000000 (expected at least "
+                       "0.999000), relative error 0.020000 (expected "
                        "at most 0.010000); build the plan again with efiqa build for this device, "
                        "or export the model with --precision fp32"));
   const std::string not_finite = gate(std::numeric_limits<float>::infinity(), 1);
-  CHECK(not_finite.find("the logits are not finite, cosine ") != std::string::npos);
+  CHECK(not_finite.find("the logits of anatomy_not_visible are not finite, ") != std::string::npos);
+}
+
+TEST(golden_gate_judges_each_channel_by_itself) {
+  const efiqa::Contract contract = efiqa_test::full_contract();
+  CHECK_EQ(gate(3, 1, contract), "no error");
+  for (int channel = 0; channel < contract.channel_count(); ++channel) {
+    const std::string message = gate(3.06f, 1, contract, channel);
+    CHECK(efiqa_test::contains(message, std::string("the logits of ") +
+                                            contract.channel_name(channel) +
+                                            " are finite, cosine 1.000000"));
+    CHECK(efiqa_test::contains(message, "relative error 0.020000"));
+  }
+}
+
+TEST(golden_file_holds_every_channel) {
+  const efiqa::Contract contract = efiqa_test::full_contract();
+  const std::string header =
+      replaced(replaced(kHeader, "[1,1,8,8]", "[1,7,8,8]"), "[49152,49408]", "[49152,50944]");
+  const std::vector<float> inputs(kInputs, 0.5f), logits = ramp(7 * kLogits, 1, 1);
+  const std::string bytes = safetensors(header, bytes_of(inputs) + bytes_of(logits));
+  CHECK(efiqa::parse_golden(bytes, contract, "g").logits == logits);
+  CHECK_EQ(refusal_of(bytes),
+           "contract_invalid: golden file g: logits.shape is [1, 7, 8, 8], expected [1, 1, 8, 8]" +
+               kFix);
 }
 
 #ifdef EFIQA_WITH_OPENVINO

@@ -6,48 +6,20 @@
 
 #include "check.h"
 #include "fixtures.h"
+#include "grid_reports.h"
 #include "postprocess.h"
 
 using efiqa::Contract;
 using efiqa::Reason;
 using efiqa::Report;
 using efiqa::Verdict;
+using efiqa_test::circle_report;
 using efiqa_test::error_of;
+using efiqa_test::full_report;
 
 namespace {
 
 constexpr float kGoodLogit = -20, kBadLogit = 20;  // probabilities of 2e-9 from 0 and 1
-
-// A report of a square frame that the field of view fills: every cell counts fully.
-Report full_report(int side_px = 800) {
-  Report report;
-  const float side = static_cast<float>(side_px);
-  report.fov.shape = efiqa::FovShape::kRectangle;
-  report.fov.center_x_px = report.fov.center_y_px = side / 2;
-  report.fov.radius_px = side / std::sqrt(2.0f) + 1;
-  report.fov.right_px = report.fov.bottom_px = side;
-  report.fov.visible_area_px = side * side;
-  report.crop = {0, 0, side_px};
-  report.frame_width_px = report.frame_height_px = side_px;
-  return report;
-}
-
-// A circle in the middle of a frame of 1000 x 900 pixels.
-Report circle_report() {
-  Report report;
-  report.fov.shape = efiqa::FovShape::kCircle;
-  report.fov.center_x_px = 500;
-  report.fov.center_y_px = 450;
-  report.fov.radius_px = 400;
-  report.fov.left_px = 100;
-  report.fov.top_px = 50;
-  report.fov.right_px = 900;
-  report.fov.bottom_px = 850;
-  report.crop = efiqa::square_crop(report.fov);
-  report.frame_width_px = 1000;
-  report.frame_height_px = 900;
-  return report;
-}
 
 struct Case {
   Contract contract = efiqa_test::tiny_contract();  // 8 x 8 cells
@@ -172,6 +144,7 @@ TEST(postprocess_logit_that_is_not_finite_is_an_engine_failure) {
       c.logits[cell] = wrong;
       const std::string message = error_of([&] { c.run(report); });
       CHECK(message.rfind("engine_failure: the engine answered ", 0) == 0);
+      CHECK(efiqa_test::contains(message, " for anatomy_not_visible in grid cell "));
       CHECK(message.find("(row " + std::to_string(cell / 8) + ", column " +
                          std::to_string(cell % 8) + ")") != std::string::npos);
       CHECK(report.verdict == Verdict::kUnknown);

@@ -30,8 +30,7 @@ namespace {
 
 // A runtime with a fake engine, which the test keeps a hand on.
 struct Bench {
-  explicit Bench(int threads = 1) {
-    const efiqa::Contract contract = efiqa_test::tiny_contract();
+  explicit Bench(int threads = 1, const efiqa::Contract& contract = efiqa_test::tiny_contract()) {
     auto owned = std::make_unique<FakeEngine>(contract);
     engine = owned.get();
     RuntimeOptions options;
@@ -208,7 +207,7 @@ TEST(runtime_threads_with_one_runtime_each_answer_alike) {
 
 TEST(runtime_frames_allocate_nothing_after_the_largest_one) {
   for (const int threads : {1, 2}) {
-    Bench bench(threads);
+    Bench bench(threads, efiqa_test::full_contract());
     for (int i = 0; i < 64; i += 2) bench.engine->logits[i] = 3;  // regions, too
     const DiscFrame large(1280, 960), small(640, 480), black(640, 480, false);
     CHECK(!bench.runtime->assess(large.view).regions.empty());

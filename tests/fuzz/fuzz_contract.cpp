@@ -18,6 +18,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     FUZZ_CHECK(contract.calibration_scale > 0);
     FUZZ_CHECK(contract.region_threshold > 0 && contract.region_threshold < 1);
     for (int c = 0; c < 3; ++c) FUZZ_CHECK(contract.preprocess.std[c] > 0);
+    for (const float limit : {contract.region_min_strength, contract.picture_min_strength,
+                              contract.not_a_fundus_min_probability}) {
+      FUZZ_CHECK(limit > 0 && limit < 1);
+    }
     const efiqa::OperatingPoint& point = contract.operating_point("");
     FUZZ_CHECK(point.usable_min_score <= point.good_min_score);
     FUZZ_CHECK(contract.model_file.find('/') == std::string::npos);

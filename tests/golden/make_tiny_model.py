@@ -50,7 +50,7 @@ def tiny_contract(
 ) -> dict[str, Any]:
     """Return the contract of ``model`` as the JSON document's dict."""
     return {
-        "contract_version": 2,
+        "contract_version": 3,
         "id": "tiny-v1",
         "model": {
             "file": file_name,
@@ -77,11 +77,13 @@ def tiny_contract(
             "width": grid,
             "height": grid,
             "dtype": "float32",
-            "meaning": "probability_anatomy_not_visible",
+            "channels": ["anatomy_not_visible"],
             "activation": "sigmoid",
             "calibration": {"scale": 1.0, "offset": 0.0},
         },
         "map": {"region_threshold": 0.5},
+        "reasons": None,
+        "not_a_fundus": None,
         "operating_points": {
             "screening": {"good_min_score": 0.85, "usable_min_score": 0.6},
             "lenient": {"good_min_score": 0.8, "usable_min_score": 0.5},

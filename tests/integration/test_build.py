@@ -15,7 +15,7 @@ from efiqa.build import plan as plan_module
 from efiqa.contract import Contract
 from efiqa.golden import make_golden
 from efiqa.verify import verify
-from tests.helpers import contract_of, write_tiny_model
+from tests.helpers import contract_of, write_telling_model, write_tiny_model
 
 pytestmark = [
     pytest.mark.tensorrt,
@@ -126,6 +126,28 @@ def test_build_of_a_network_that_the_contract_does_not_describe_names_both(model
     message = r"as output logits FLOAT \(1, 1, 8, 8\), its contract says scores FLOAT"
     with pytest.raises(ModelError, match=message):
         plan_module.check_network(builder.parse(model.read_bytes(), model), Contract.of_model(model), model)
+
+
+def test_build_of_a_model_with_more_channels_keeps_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("EFIQA_CACHE_DIR", str(tmp_path / "cache"))
+    model = write_telling_model(tmp_path)
+    report = build_plan(model, tmp_path / "e.plan")
+    assert [str(tensor) for tensor in report.network.outputs] == ["logits FLOAT (1, 7, 8, 8)"]
+    was, now = Contract.of_model(model).to_dict(), report.contract.to_dict()
+    for field in ("output", "reasons", "not_a_fundus"):
+        assert now[field] == was[field]
+    builder = plan_module.Builder(load_provider(), BuildOptions())
+    network = builder.parse(model.read_bytes(), model)
+    fewer = Contract.from_dict(
+        {
+            **was,
+            "output": {**was["output"], "channels": ["anatomy_not_visible"]},
+            "reasons": None,
+            "not_a_fundus": None,
+        }
+    )
+    with pytest.raises(ModelError, match=r"logits FLOAT \(1, 7, 8, 8\), its contract says .*\(1, 1, 8, 8\)"):
+        plan_module.check_network(network, fewer, model)
 
 
 def test_parser_errors_are_one_named_error(model):

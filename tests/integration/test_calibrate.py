@@ -14,7 +14,7 @@ from efiqa import _core, _files, cli
 from efiqa.calibration import Options, calibrate, site_model
 from efiqa.errors import ContractError, FileError, LabelError, OptionError
 from efiqa.golden import golden_path, make_golden
-from tests.helpers import contract_of, drawn_eye, encoded, write_tiny_model
+from tests.helpers import contract_of, drawn_eye, encoded, write_telling_model, write_tiny_model
 
 # The tiny model takes dark cells for bad, so the score grows with the light.
 LIGHT = {"reject": range(20, 50, 5), "usable": range(90, 120, 5), "good": range(190, 220, 5)}
@@ -141,6 +141,22 @@ def test_calibrate_only_unknown_verdicts_are_no_failure(site, capsys):
     assert run() == 0
     captured = capsys.readouterr()
     assert captured.err == "row 2: photos/black.png: unknown: no_field_of_view\n"
+
+
+def test_calibrate_what_is_no_retina_is_counted_as_unknown(site, capsys):
+    write_telling_model(site)
+    blue = np.ascontiguousarray(drawn_eye()[:, :, ::-1])
+    (site / "photos" / "blue.png").write_bytes(encoded(blue, "PNG"))
+    write_labels(site, [["photos/blue.png", "reject", "x"], *read_rows(site)])
+    assert run("--json") == 0
+    captured = capsys.readouterr()
+    assert captured.err == "row 2: photos/blue.png: unknown: not_a_fundus\n"
+    assert json.loads(captured.out)["verdicts_out_of_fold"]["reject"]["unknown"] == 1
+    old = json.loads(contract_of(site / "tiny.onnx").read_text())
+    new = json.loads(contract_of(site / "tiny-v1-site" / "tiny.onnx").read_text())
+    assert new["reasons"] is not None
+    for field in ("output", "reasons", "not_a_fundus"):
+        assert new[field] == old[field]
 
 
 def test_calibrate_class_without_any_score_is_named(site, capsys):

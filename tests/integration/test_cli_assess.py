@@ -17,7 +17,10 @@ from efiqa import cli
 from tests.helpers import drawn_eye, encoded, write_tiny_model
 
 EFIQA = (sys.executable, "-c", "import sys; from efiqa.cli import main; sys.exit(main())")
-LINE_FIELDS = ["path", "score", "verdict", "reason", "fov", "regions", "timings_ms", "model"]
+DIAGNOSIS = ["main_reason", "remedy", "remedy_clock_hour", "remedy_text", "reasons"]
+LINE_FIELDS = [
+    "path", "score", "verdict", "reason", *DIAGNOSIS, "not_a_fundus", "fov", "regions", "timings_ms", "model",
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -72,8 +75,30 @@ def test_assess_json_to_stdout_is_one_object_a_line_with_the_documented_fields(w
     assert rows[0]["reason"] == "low_anatomy_visible"
     assert set(rows[0]["regions"][0]) == {
         "x_px", "y_px", "width_px", "height_px",
-        "area_share", "mean_probability", "clock_hour", "center_distance",
+        "area_share", "mean_probability", "clock_hour", "center_distance", *DIAGNOSIS,
     }  # fmt: skip
+
+
+def test_assess_says_why_and_what_to_do_to_people_and_programs(work, telling_model):
+    blue = np.ascontiguousarray(drawn_eye()[:, :, ::-1])
+    Path("photos/blue.png").write_bytes(encoded(blue, "PNG"))
+    done = efiqa("assess", "photos", "--model", telling_model, "--json", "out.jsonl")
+    rows = {row["path"]: row for row in lines(Path("out.jsonl").read_text())}
+    dark, other = rows["photos/a/deep/eye.tif"], rows["photos/blue.png"]
+    assert (dark["verdict"], dark["main_reason"], dark["remedy"]) == ("reject", "under_exposed", "more_light")
+    assert dark["reasons"]["under_exposed"] > 0.5
+    assert dark["regions"][0]["main_reason"] == "under_exposed"
+    assert (other["verdict"], other["reason"], other["main_reason"]) == ("unknown", "not_a_fundus", "")
+    assert other["not_a_fundus"] > 0.5
+    rows = [line.rstrip() for line in done.stdout.splitlines()]
+    for name, cause, advice in (
+        ("photos/a/deep/eye.tif", "under_exposed", dark["remedy_text"]),
+        ("photos/blue.png", "not_a_fundus", other["remedy_text"]),
+    ):
+        (row,) = (row for row in rows if name in row)
+        assert row.endswith(advice)
+        assert cause in row
+    assert "what to do" in done.stdout
 
 
 def test_assess_bad_pictures_do_not_stop_the_others(work, assess):

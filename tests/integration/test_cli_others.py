@@ -9,7 +9,7 @@ import pytest
 import efiqa
 from efiqa import cli
 from efiqa.cli import doctor
-from tests.helpers import contract_of
+from tests.helpers import TELLING, contract_of
 
 
 def test_version_and_help(capsys):
@@ -45,6 +45,21 @@ def test_info_table_shows_the_contract(tiny_model, capsys):
         assert expected in text
 
 
+def test_info_table_shows_channels_and_thresholds(tiny_model, telling_model, capsys):
+    assert cli.main(["info", str(telling_model)]) == 0
+    rows = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    for expected in (
+        "output.channels " + ", ".join(TELLING),
+        "reasons.region_min_strength 0.2",
+        "reasons.picture_min_strength 0.1",
+        "not_a_fundus.min_probability 0.5",
+    ):
+        assert expected in rows
+    assert cli.main(["info", str(tiny_model)]) == 0
+    rows = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert {"output.channels anatomy_not_visible", "reasons none", "not_a_fundus none"} <= set(rows)
+
+
 def test_info_of_a_missing_model_still_shows_the_rest(capsys):
     assert cli.main(["info", "none.onnx"]) == 1
     text = capsys.readouterr().out
@@ -61,6 +76,13 @@ def test_demo_writes_the_sheet_and_a_table(tiny_model, tmp_path, capsys, retina)
         assert name in captured.out
     assert captured.err == ""
     assert cv2.imread(str(tmp_path / "new" / "demo" / "efiqa-demo.png")).shape == (872, 1608, 3)
+
+
+def test_demo_table_says_why_and_what_to_do(telling_model, tmp_path, capsys, retina):
+    assert cli.main(["demo", "--out", str(tmp_path), "--model", str(telling_model)]) == 0
+    (dark,) = (line for line in capsys.readouterr().out.splitlines() if "under-exposure" in line)
+    assert "under_exposed" in dark
+    assert "light" in dark
 
 
 def test_demo_into_a_file_is_named(tiny_model, tmp_path, capsys):
@@ -96,6 +118,16 @@ def test_doctor_all_well_exits_0(with_tiny_as_embedded, capsys):
     text = capsys.readouterr().out
     assert "efiqa can assess pictures here" in text
     assert "failed" not in text
+
+
+def test_doctor_self_test_takes_a_drawn_disc_for_no_retina(telling_model, tmp_path, monkeypatch):
+    document = json.loads(contract_of(telling_model).read_text())
+    document["not_a_fundus"]["min_probability"] = 1e-9
+    model = tmp_path / "tiny.onnx"
+    model.write_bytes(telling_model.read_bytes())
+    contract_of(model).write_text(json.dumps(document))
+    monkeypatch.setattr("efiqa.runtime.EMBEDDED_MODEL", model)
+    assert {check.name: check.state for check in doctor.examine()}["self test"] == "ok"
 
 
 def test_doctor_json_is_one_check_a_line(with_tiny_as_embedded, capsys):

@@ -34,7 +34,17 @@ def test_batch_folder_sorts_from_worst_to_best_and_keeps_errors(tmp_path, tiny_m
     assert scores == sorted(scores)
 
 
-def test_live_preview_judges_a_video_and_saves_the_worst_frame(tmp_path, tiny_model):
+def test_batch_folder_has_columns_for_main_reason_and_remedy(tmp_path, telling_model):
+    (tmp_path / "dark.png").write_bytes(encoded(drawn_eye(level=30), "PNG"))
+    output = tmp_path / "out.csv"
+    run("batch_folder.py", tmp_path, "-o", output, "--model", telling_model, "--workers", 1)
+    (row,) = csv.DictReader(output.open(newline=""))
+    assert (row["reason"], row["main_reason"], row["remedy"]) == (
+        "low_anatomy_visible", "under_exposed", "more_light",
+    )  # fmt: skip
+
+
+def test_live_preview_judges_a_video_and_saves_the_worst_frame(tmp_path, telling_model):
     video = tmp_path / "exam.avi"
     writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"MJPG"), 10, (320, 240))
     if not writer.isOpened():
@@ -42,11 +52,12 @@ def test_live_preview_judges_a_video_and_saves_the_worst_frame(tmp_path, tiny_mo
     for level in (200, 180, 40, 190, 210):
         writer.write(np.ascontiguousarray(drawn_eye(level=level)[:, :, ::-1]))
     writer.release()
-    arguments = ("--no-window", "--model", tiny_model, "--save", tmp_path / "worst.png")
+    arguments = ("--no-window", "--model", telling_model, "--save", tmp_path / "worst.png")
     done = run("live_preview.py", video, "--frames", 4, *arguments)
     lines = done.stdout.splitlines()
     assert len(lines) == 4
     assert [line.split()[1] for line in lines].index("reject") == 2
+    assert " ms under_exposed More light" in lines[2]
     assert cv2.imread(str(tmp_path / "worst.png")).shape == (240, 320, 3)
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import efiqa
-from tests.helpers import contract_of, drawn_eye, run_in_threads, write_tiny_model
+from tests.helpers import TELLING, contract_of, drawn_eye, run_in_threads, write_tiny_model
 
 VERDICTS = {"good", "usable", "reject", "unknown"}
 
@@ -386,6 +386,13 @@ def test_run_network_gives_the_logits_of_each_input(runtime):
     assert logits.dtype == np.float32
     np.testing.assert_allclose(logits[0], 2.5, atol=1e-5)
     np.testing.assert_allclose(logits[1], -6.5, atol=1e-5)
+
+
+def test_run_network_gives_every_channel(telling):
+    logits = telling.run_network(np.full((2, 3, 64, 64), -1, np.float32))
+    assert logits.shape == (2, len(TELLING), 8, 8)
+    for channel, (weights, bias) in enumerate(TELLING.values()):
+        np.testing.assert_allclose(logits[:, channel], bias - sum(weights), atol=1e-5)
 
 
 def test_run_network_refuses_what_is_no_input(runtime):

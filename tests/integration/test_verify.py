@@ -9,7 +9,7 @@ from efiqa import cli, verify
 from efiqa.contract import Contract
 from efiqa.golden import Golden, golden_path, make_golden
 from efiqa.parity import compare
-from tests.helpers import contract_of, write_tiny_model
+from tests.helpers import TELLING, contract_of, write_telling_model, write_tiny_model
 
 
 @pytest.fixture
@@ -61,6 +61,17 @@ def test_verify_model_that_computes_something_else_fails_the_gate_alone(model, c
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["check"] for row in rows if row["state"] == "failed"] == ["gate"]
     assert all(set(row) == {"check", "state", "detail"} for row in rows)
+
+
+def test_verify_one_channel_that_is_something_else_fails_the_gate(tmp_path):
+    path = write_telling_model(tmp_path)
+    golden = make_golden(path)
+    name(path, golden)
+    assert found(path)["gate"][0] == "passed"
+    other = golden.logits.copy()
+    other[:, list(TELLING).index("haze")] = 8  # the model says -8
+    name(path, Golden(golden.inputs, other))
+    assert found(path)["gate"][0] == "failed"
 
 
 def test_verify_altered_model_is_never_run(model):

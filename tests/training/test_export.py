@@ -14,7 +14,8 @@ safetensors_torch = pytest.importorskip("safetensors.torch")
 pytestmark = pytest.mark.train
 
 from efiqa.errors import EfiqaError, FileError, ModelError, OptionError  # noqa: E402
-from efiqa.export import adapters, backbones, gate, onnx_files, pictures, pipeline, precision  # noqa: E402
+from efiqa.export import adapters, backbones, document, gate, onnx_files, pictures, pipeline, precision  # noqa: E402
+from tests.helpers import REASONS  # noqa: E402
 
 WIDTH = 64
 TINY = {"vit_small_patch16_dinov3": 64, "vit_small_patch14_dinov2": 56}
@@ -67,7 +68,10 @@ def test_export_each_precision_is_typed_judged_and_opened_by_the_runtime(tmp_pat
     path = tmp_path / "model.onnx"
     done = pipeline.export(options_of(precision=name), path)
     document = json.loads((tmp_path / "model.onnx.json").read_text())
-    assert document["contract_version"] == 2
+    assert document["contract_version"] == 3
+    assert document["output"]["channels"] == ["anatomy_not_visible"]
+    assert document["reasons"] is None
+    assert document["not_a_fundus"] is None
     assert document["model"]["precision"] == name
     assert document["model"]["trained"] is False
     assert document["model"]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
@@ -438,6 +442,92 @@ def test_export_student_is_the_trained_student(tmp_path):
         torch.testing.assert_close(model(golden["inputs"]), golden["logits"])
 
 
+ALL_CHANNELS = document.Channels(
+    ("anatomy_not_visible", *REASONS, "not_a_fundus"),
+    reasons={"region_min_strength": 0.2, "picture_min_strength": 0.1},
+    not_a_fundus={"min_probability": 0.9},
+)
+
+
+@pytest.fixture
+def telling_student(monkeypatch):
+    """A student that answers on all channels."""
+    from training.student import Student
+
+    torch.manual_seed(2)
+    model = Student(16, pretrained=False).eval()
+    model.head = torch.nn.Conv2d(16, len(ALL_CHANNELS.names), 1)
+    monkeypatch.setattr("training.student.load_student", lambda _path: model)
+    return model
+
+
+def test_export_student_with_more_channels_has_all_of_them_in_graph_golden_and_contract(
+    tmp_path, telling_student
+):
+    import efiqa
+    from efiqa.verify import verify
+
+    options = pipeline.ExportOptions("student", 64, weights=tmp_path / "s.pt", channels=ALL_CHANNELS)
+    path = tmp_path / "model.onnx"
+    document = pipeline.export(options, path).contract.to_dict()
+    assert document["output"]["channels"] == list(ALL_CHANNELS.names)
+    assert document["reasons"] == ALL_CHANNELS.reasons
+    assert document["not_a_fundus"] == ALL_CHANNELS.not_a_fundus
+    golden = safetensors_torch.load_file(tmp_path / "model.onnx.golden.safetensors")
+    assert golden["logits"].shape == (4, 7, 4, 4)
+    with torch.no_grad():
+        torch.testing.assert_close(telling_student(golden["inputs"]), golden["logits"])
+    assert {finding.check: finding.detail for finding in verify(path) if finding.state == "failed"} == {}
+    with efiqa.Runtime(path, threads=1) as runtime:
+        report = runtime.assess(next(pictures._views()))
+    assert 0 < report.not_a_fundus < 1
+    assert set(REASONS) < set(report.reasons) or report.reason == "not_a_fundus"
+
+
+def test_export_graph_with_other_channels_than_named_is_refused(tmp_path, telling_student):
+    options = pipeline.ExportOptions("student", 64, weights=tmp_path / "s.pt")
+    with pytest.raises(ModelError, match=r"logits FLOAT \(1, 7, 4, 4\), expected FLOAT \(1, 1, 4, 4\)"):
+        pipeline.export(options, tmp_path / "model.onnx")
+    options = options_of(channels=ALL_CHANNELS)
+    with pytest.raises(
+        ModelError, match=r"\(1, 1, 4, 4\), expected FLOAT \(1, 7, 4, 4\) .*, haze, occlusion"
+    ):
+        pipeline.export(options, tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_export_thresholds_without_their_channel_are_refused(tmp_path):
+    channels = document.Channels(("anatomy_not_visible",), not_a_fundus={"min_probability": 0.5})
+    with pytest.raises(EfiqaError, match="not_a_fundus"):
+        pipeline.export(options_of(channels=channels), tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_export_gate_finds_one_wrong_channel():
+    rng = np.random.default_rng(5)
+    features = rng.standard_normal((4, 8, 4, 4)).astype(np.float32)
+    logits = rng.standard_normal((4, 7, 4, 4)).astype(np.float32)
+    wrong = logits.copy()
+    wrong[:, 4] += 0.5
+    reference = gate.Answers(logits, features)
+    assert gate.judge("same", reference, reference).failures == ()
+    assert gate.judge("other", gate.Answers(wrong, features), reference).failures != ()
+
+
+def test_judged_graph_of_a_student_with_more_channels_keeps_them(telling_student):
+    from training.export import judged_graph
+
+    images = np.random.default_rng(1).uniform(-1, 1, (4, 3, 64, 64)).astype(np.float32)
+    graph, trial = judged_graph(telling_student, ALL_CHANNELS.names, 64, images)
+    assert trial.failures == ()
+    (answer,) = onnx.load_from_string(graph).graph.output
+    assert [side.dim_value for side in answer.type.tensor_type.shape.dim] == [1, 7, 4, 4]
+    with pytest.raises(
+        ModelError, match=r"expected FLOAT \(1, 1, 4, 4\) for the channels anatomy_not_visible;"
+    ):
+        judged_graph(telling_student, document.ANATOMY_ALONE.names, 64, images)
+
+
 def test_network_inputs_views_are_all_different():
     spec = pictures.InputSpec(32, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     inputs = pictures.network_inputs(None, spec, 48)
@@ -462,8 +552,6 @@ def test_network_inputs_folder_is_drawn_by_seed_and_counted(tmp_path, retina):
 
 
 def test_read_points_wrong_file_is_named(tmp_path):
-    from efiqa.export import document
-
     path = tmp_path / "points.json"
     for text in ("[1]", "{}", '{"a": 1}', "{"):
         path.write_text(text)

@@ -150,7 +150,7 @@ def test_cell_labels_share_counts_visible_pixels_only():
 
 
 def test_view_rectangle_shows_nothing_outside_it():
-    from training.student import View
+    from training.student_samples import View
 
     plane = np.ones((100, 100), np.uint8)
     seen = View(x=20, y=10, side=60, quarter_turns=0, mirror=False, rectangle=(20, 25, 80, 65)).of(plane)
@@ -193,7 +193,7 @@ def test_best_limit_separable_scores_are_separated():
 
 
 def test_filled_outside_rim_cells_keep_their_values():
-    from training.student import filled_outside
+    from training.student_samples import filled_outside
 
     maps = np.array([[[1.0, 1.0, 1.0], [1.0, 0.1, 0.2], [1.0, 0.3, 0.4]]], np.float32)
     weights = np.array([[[0, 0, 0], [0, 1, 1], [0, 1, 1]]], np.float32)

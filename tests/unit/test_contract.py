@@ -3,7 +3,7 @@ import json
 import pytest
 
 from efiqa import Contract, ContractError, FileError, ModelError, OperatingPoint, _core
-from tests.helpers import contract_of
+from tests.helpers import REASONS, contract_of
 
 
 @pytest.fixture
@@ -18,6 +18,7 @@ def test_contract_of_model_reads_the_fields(tiny_model, document):
     assert contract.model_sha256 == document["model"]["sha256"]
     assert contract.trained is True
     assert contract.is_plan is False
+    assert contract.channels == ("anatomy_not_visible",)
     assert contract.golden is None
     assert contract.default_operating_point == "screening"
     assert contract.operating_points["screening"] == OperatingPoint(0.85, 0.6)
@@ -49,13 +50,68 @@ def test_contract_operating_points_are_read_only(document):
 
 
 @pytest.mark.parametrize(
-    "field", ["contract_version", "id", "model", "input", "output", "map", "provenance", "parity", "golden"]
+    "field",
+    [
+        "contract_version",
+        "id",
+        "model",
+        "input",
+        "output",
+        "map",
+        "reasons",
+        "not_a_fundus",
+        "provenance",
+        "parity",
+        "golden",
+    ],
 )
 def test_contract_without_a_field_names_it(document, field):
     del document[field]
     with pytest.raises(ContractError, match=field) as caught:
         Contract.from_dict(document)
     assert caught.value.code == "contract_invalid"
+
+
+@pytest.mark.parametrize("reasons", [0, 1])
+@pytest.mark.parametrize("fundus", [0, 1])
+def test_contract_has_one_of_four_lists_of_channels_with_their_thresholds(telling_model, reasons, fundus):
+    full = json.loads(contract_of(telling_model).read_text())
+    names = ("anatomy_not_visible", *REASONS * reasons, *("not_a_fundus",) * fundus)
+    fitting = {
+        "output": {**full["output"], "channels": list(names)},
+        "reasons": full["reasons"] if reasons else None,
+        "not_a_fundus": full["not_a_fundus"] if fundus else None,
+    }
+    assert Contract.from_dict({**full, **fitting}).channels == names
+    for field in ("reasons", "not_a_fundus"):
+        other = None if fitting[field] else full[field]
+        with pytest.raises(ContractError, match=field):
+            Contract.from_dict({**full, **fitting, field: other})
+
+
+@pytest.mark.parametrize(
+    "channels",
+    [
+        [],
+        ["not_a_fundus"],
+        ["anatomy_not_visible", "haze"],
+        ["anatomy_not_visible", "not_a_fundus", *REASONS],
+        ["anatomy_not_visible", *REASONS[::-1], "not_a_fundus"],
+        ["anatomy_not_visible", *REASONS, "not_a_fundus", "drusen"],
+    ],
+)
+def test_contract_with_other_channels_names_them(telling_model, channels):
+    document = json.loads(contract_of(telling_model).read_text())
+    document["output"]["channels"] = channels
+    with pytest.raises(ContractError, match=r"output\.channels"):
+        Contract.from_dict(document)
+
+
+def test_contract_of_version_2_is_refused_with_what_to_do(document):
+    del document["reasons"], document["not_a_fundus"], document["output"]["channels"]
+    document["output"]["meaning"] = "probability_anatomy_not_visible"
+    with pytest.raises(ContractError, match=r"contract_version is 2, .*efiqa export"):
+        Contract.from_dict({**document, "contract_version": 2})
 
 
 def test_contract_with_an_unknown_field_names_it(document):

@@ -6,7 +6,14 @@ import pytest
 
 from training import degrade as dg
 from training.degrade_light import to_linear, to_srgb
-from training.degrade_shapes import MAX_SHARE, MIN_SHARE, SHAPES, field_coordinates, random_support
+from training.degrade_shapes import (
+    MAX_SHARE,
+    MIN_SHARE,
+    SHAPES,
+    field_coordinates,
+    random_support,
+    round_support,
+)
 
 SIDE = 384
 
@@ -149,6 +156,7 @@ def test_degrade_over_exposed_clipped_pixels_count_as_lost() -> None:
         ({"rgb": np.zeros((32, 32, 3), np.uint8)}, "at least 64"),
         ({"visible": np.ones((SIDE, SIDE), np.uint8)}, "visible is uint8"),
         ({"visible": np.zeros((SIDE, SIDE), bool)}, "no true pixel"),
+        ({"support": np.ones((8, 8), np.float32)}, r"support has shape \(8, 8\) for kind .* \(96, 96\)"),
     ],
 )
 def test_degrade_wrong_argument_is_named(change: dict[str, object], message: str) -> None:
@@ -242,3 +250,31 @@ def test_spot_is_as_small_as_the_macula_and_has_a_core() -> None:
         support, _ = random_support(visible, rng, shapes=("spot",))
         assert (support * share).sum() / share.sum() < 0.12
         assert support.max() > 0.9
+
+
+def test_degrade_given_support_hides_anatomy_there_and_nowhere_else() -> None:
+    rgb, visible = retina()
+    support = round_support(SIDE, (150.0, 220.0), 40.0)
+    rng = np.random.default_rng(0)
+    out = dg.degrade(rgb, visible, "under_exposed", 1.0, rng, local=True, support=support)
+    y, x = np.mgrid[:SIDE, :SIDE]
+    distance = np.hypot(x - 150, y - 220)
+    assert out.hidden[distance < 20].min() > 0.5
+    assert out.hidden[distance > 64].max() == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "local"), [("haze", False), ("low_illumination_vignette", True)], ids=["all over", "own place"]
+)
+def test_degrade_support_that_would_be_ignored_is_refused(kind: str, local: bool) -> None:
+    rgb, visible = retina()
+    support = np.ones((SIDE // 4,) * 2, np.float32)
+    with pytest.raises(ValueError, match=f"for kind '{kind}' and local={local}, expected"):
+        dg.degrade(rgb, visible, kind, 0.5, np.random.default_rng(0), local=local, support=support)
+
+
+def test_round_support_is_half_at_its_radius_and_lies_about_its_centre() -> None:
+    support = round_support(SIDE, (102.0, 202.0), 40.0)
+    assert support[50, 25] == 1  # pixel (102, 202) of the crop
+    assert support[50, 35] == pytest.approx(0.5)  # 40 px to the right
+    assert support[50, 45] == 0

@@ -7,20 +7,20 @@ from safetensors.numpy import save
 import efiqa
 from efiqa import Contract, ModelError, _core
 from efiqa.golden import Golden, golden_path, make_golden, read_golden
-from tests.helpers import contract_of, write_tiny_model
+from tests.helpers import TELLING, contract_of, write_telling_model, write_tiny_model
 
 
-def tensors(pictures: int = 2) -> dict[str, np.ndarray]:
+def tensors(pictures: int = 2, channels: int = 1) -> dict[str, np.ndarray]:
     inputs = np.random.default_rng(1).uniform(-1, 1, (pictures, 3, 64, 64)).astype(np.float32)
-    return {"inputs": inputs, "logits": np.zeros((pictures, 1, 8, 8), np.float32)}
+    return {"inputs": inputs, "logits": np.zeros((pictures, channels, 8, 8), np.float32)}
 
 
 @pytest.fixture
 def with_golden(tmp_path):
     """Write a model whose golden file has the bytes given; return its path and its contract."""
 
-    def write(data: bytes):
-        model = write_tiny_model(tmp_path)
+    def write(data: bytes, write_model=write_tiny_model):
+        model = write_model(tmp_path)
         path = golden_path(model)
         path.write_bytes(data)
         document = json.loads(contract_of(model).read_text())
@@ -38,6 +38,14 @@ def test_golden_write_then_read_is_the_same(with_golden):
     np.testing.assert_array_equal(again.inputs, golden.inputs)
     np.testing.assert_array_equal(again.logits, golden.logits)
     assert golden.write(golden_path(model)) == contract.golden
+
+
+def test_golden_file_has_each_channel_of_the_contract(with_golden):
+    golden = Golden(**tensors(channels=len(TELLING)))
+    again = read_golden(*with_golden(golden.to_bytes(), write_telling_model))
+    assert again.logits.shape == (2, 7, 8, 8)
+    with pytest.raises(ModelError, match=r"logits of float32 \(2, 1, 8, 8\), expected .*\(N, 7, 8, 8\)"):
+        read_golden(*with_golden(Golden(**tensors()).to_bytes(), write_telling_model))
 
 
 def not_finite(name: str) -> dict[str, np.ndarray]:
@@ -87,6 +95,12 @@ def test_golden_file_that_is_missing_or_not_named_says_so(with_golden, tiny_mode
     assert caught.value.code == "golden_missing"
     with pytest.raises(ModelError, match="names no golden file"):
         read_golden(tiny_model, Contract.of_model(tiny_model))
+
+
+def test_make_golden_holds_all_channels(telling_model):
+    golden = make_golden(telling_model)
+    assert golden.logits.shape == (8, 7, 8, 8)
+    assert (golden.logits[:, 3] == -8).all(), "defocus, which this model never tells"
 
 
 def test_make_golden_holds_what_the_onnx_model_answers_to_pictures_with_an_eye(tiny_model):

@@ -43,6 +43,22 @@ def test_parity_one_wrong_patch_is_found_by_the_percentile_alone(logits):
     assert any("patch_cosine_p1" in line for line in figures.failures())
 
 
+def test_parity_figures_are_those_of_the_worst_channel(logits):
+    small = 0.001 * np.roll(logits, 1, axis=2)  # beside the other channel its error would be lost
+    noise = np.random.default_rng(4).normal(0, 0.3, logits.shape).astype(np.float32)
+    fine, bad = compare(logits, logits * np.float32(1.001)), compare(small, small + 0.001 * noise)
+    both = compare(
+        np.concatenate([logits, small], 1),
+        np.concatenate([logits * np.float32(1.001), small + 0.001 * noise], 1),
+    )
+    assert both.pictures == 8
+    assert both.cosine == bad.cosine < fine.cosine
+    assert both.patch_cosine_p1 == bad.patch_cosine_p1
+    assert both.relative_frobenius == bad.relative_frobenius > fine.relative_frobenius
+    assert both.max_abs_error == fine.max_abs_error > bad.max_abs_error
+    assert len(both.failures()) == 3
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_parity_of_logits_that_are_not_finite_fails_by_that_alone(logits, value):
     bad = logits.copy()

@@ -11,7 +11,9 @@ import pytest
 from efiqa import FileError, FrameError, OptionError
 from efiqa.overlay import COLORMAPS
 from efiqa.report import place_text
-from tests.helpers import drawn_eye
+from tests.helpers import REASONS, drawn_eye
+
+STRENGTHS = [*REASONS, "field_cut"]
 
 
 @pytest.fixture
@@ -78,6 +80,86 @@ def test_report_unknown_has_no_score_but_a_reason(unknown):
     assert unknown.reason == "no_field_of_view"
     assert not unknown.fov.found
     assert json.loads(unknown.to_json())["score"] is None
+
+
+def half_dark():
+    """The eye with almost no light from 12 to 6 o'clock."""
+    frame = drawn_eye()
+    frame[:, 160:] //= 12
+    return frame
+
+
+def test_report_of_a_model_that_tells_reasons_has_cause_and_remedy(telling):
+    report = telling.assess(half_dark())
+    region = report.regions[0]
+    assert report.verdict in {"reject", "usable"}
+    for each in (report, region):
+        assert list(each.reasons) == STRENGTHS
+        assert (each.main_reason, each.remedy) == ("under_exposed", "more_light")
+        assert each.remedy_clock_hour == 0
+        assert "light" in each.remedy_text
+        assert all(0 <= strength <= 1 for strength in each.reasons.values())
+    assert region.reasons["under_exposed"] > 0.8
+    assert 0.3 < report.reasons["under_exposed"] < 0.7, "half of the field is dark"
+    assert report.not_a_fundus < 0.1
+
+
+def test_report_good_picture_has_no_remedy(telling):
+    glare = drawn_eye(level=220)
+    glare[60:180, 80:200] = 255
+    report = telling.assess(glare)
+    assert report.verdict == "good", report.score
+    assert report.main_reason == "over_exposed"
+    assert (report.remedy, report.remedy_text) == ("", "")
+
+
+def test_report_of_what_is_no_retina_is_unknown_and_says_what_to_do(telling):
+    frame = np.ascontiguousarray(drawn_eye()[:, :, ::-1])  # blue
+    report = telling.assess(frame)
+    assert (report.verdict, report.reason, report.score) == ("unknown", "not_a_fundus", None)
+    assert (report.main_reason, report.remedy, report.regions) == ("", "find_retina", ())
+    assert "retina" in report.remedy_text
+    assert dict(report.reasons) == {}
+    assert 0.5 < report.not_a_fundus <= 1
+    assert np.isfinite(report.map[report.weights > 0]).all(), "the map stays, for those who look into it"
+
+
+def test_report_of_a_model_without_reasons_tells_the_cut_alone(runtime):
+    report = runtime.assess(half_dark())
+    assert report.reasons == {"field_cut": pytest.approx(0, abs=0.02)}
+    assert (report.main_reason, report.remedy, report.not_a_fundus) == ("", "", None)
+    assert report.regions[0].reasons == {"field_cut": 0}
+    cut = runtime.assess(np.ascontiguousarray(drawn_eye(level=60)[:, :190]))
+    assert cut.reasons["field_cut"] == pytest.approx(cut.fov.cut_fraction, abs=0.02), "nothing else cuts it"
+    assert (cut.main_reason, cut.remedy) == ("field_cut", "recentre")
+    assert cut.remedy_clock_hour == pytest.approx(3, abs=0.1)
+    assert "3 o'clock" in cut.remedy_text
+
+
+def test_report_without_field_of_view_says_to_find_the_retina(unknown):
+    assert (unknown.remedy, unknown.main_reason, dict(unknown.reasons)) == ("find_retina", "", {})
+    assert unknown.not_a_fundus is None
+
+
+def test_report_reasons_are_read_only(telling):
+    report = telling.assess(half_dark())
+    for each in (report, report.regions[0]):
+        with pytest.raises(TypeError):
+            each.reasons["haze"] = 0.0
+    assert hash(report.regions[0]) == hash(telling.assess(half_dark()).regions[0])
+
+
+def test_report_to_dict_has_reasons_and_remedy_of_picture_and_regions(telling):
+    report = telling.assess(half_dark())
+    values = json.loads(report.to_json())
+    for found, source in ((values, report), (values["regions"][0], report.regions[0])):
+        assert list(found["reasons"]) == STRENGTHS
+        assert found["reasons"] == pytest.approx(dict(source.reasons), abs=1e-7)
+        for name in ("main_reason", "remedy", "remedy_clock_hour", "remedy_text"):
+            assert found[name] == getattr(source, name)
+    assert values["not_a_fundus"] == pytest.approx(report.not_a_fundus, rel=1e-6)
+    public = {item.name for item in dataclasses.fields(report) if not item.name.startswith("_")}
+    assert set(values) == public
 
 
 def test_overlay_has_the_frames_size_and_leaves_the_surround(report):
@@ -191,9 +273,7 @@ def _full_disk(*_arguments):
 
 
 def test_repr_html_shows_score_verdict_picture_and_regions(runtime):
-    half = drawn_eye()
-    half[:, 160:] //= 12
-    report = runtime.assess(half)
+    report = runtime.assess(half_dark())
     text = report._repr_html_()
     assert report.verdict in text
     assert f"{report.score:.3f}" in text
@@ -204,6 +284,14 @@ def test_repr_html_shows_score_verdict_picture_and_regions(runtime):
     assert max(decoded.shape) == 280
 
 
+def test_repr_html_shows_cause_and_remedy(telling):
+    report = telling.assess(half_dark())
+    text = report._repr_html_()
+    assert "(under_exposed)" in text
+    assert f"<p>{report.remedy_text}</p>" in text
+    assert f"<td>under_exposed</td><td>{report.regions[0].remedy_text}</td>" in text
+
+
 def test_repr_html_of_unknown_report_says_so(unknown):
     text = unknown._repr_html_()
     assert "unknown" in text
@@ -212,9 +300,7 @@ def test_repr_html_of_unknown_report_says_so(unknown):
 
 
 def test_region_lies_where_the_darkness_is(runtime):
-    half = drawn_eye()
-    half[:, 160:] //= 12
-    largest = runtime.assess(half).regions[0]
+    largest = runtime.assess(half_dark()).regions[0]
     assert largest.x_px + largest.width_px / 2 > 160
     assert 2 <= largest.clock_hour <= 4
     assert "3 o'clock" in place_text(largest)

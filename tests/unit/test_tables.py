@@ -6,6 +6,7 @@ import pytest
 
 from benchmarks import tables, tables_gpu
 from benchmarks.latency import summary
+from benchmarks.tables_judgement import JUDGEMENT_TABLES
 from tests.helpers import REPOSITORY
 
 MACHINE = {"commit": "abc", "processor": "P", "cores": 2}
@@ -38,9 +39,70 @@ def quality_results() -> dict[str, Any]:
         "verdicts": {"drimdb": {"good": {"good": 8, "usable": 1, "reject": 1}}},
         "local": {
             "all": local_figures(8),
+            "first_kinds": local_figures(6),
             "kinds": {"blur": local_figures(4), "haze": local_figures(4)},
             "cameras": {"STARE": local_figures(8)},
             "clean_alarm_share": {"STARE": 0.025},
+        },
+        **judgement_results(),
+    }
+
+
+def refused(count: int, *, refused: int, **names: list[str]) -> dict[str, Any]:
+    reasons = {"not_a_fundus": refused} if refused else {}
+    share = {"n_pictures": count, "n_refused": refused, "share_refused": refused / count}
+    return share | {"reasons": reasons, **names}
+
+
+def judgement_results() -> dict[str, Any]:
+    confusion = {
+        "n": 7,
+        "counts": {"defocus": {"defocus": 3, "haze": 1}, "haze": {"haze": 2, "none": 1}},
+        "causes": {
+            "defocus": {"n": 4, "precision": 1.0, "recall": 0.75, "f1": 0.857},
+            "haze": {"n": 3, "precision": 0.667, "recall": 0.667, "f1": 0.667},
+        },
+        "macro_f1": 0.762,
+        "accuracy": 0.714,
+    }
+    both = {"regions": confusion, "pictures": confusion}
+    compared = {"n_pictures": 4, "part": 0.012, "rest": 0.01, "ratio": 1.2, "little": True}
+    empty = {"n_pictures": 0, "part": None, "rest": None, "ratio": None, "little": None}
+    spots = {"n_defects": 8, "recall": 0.875, "cell_recall": 0.9, "before": 0.0}
+    return {
+        "labelled_refusals": {
+            "labels": {
+                "drimdb good": refused(59, refused=0) | {"refused": []},
+                "drimdb outlier": refused(7, refused=6, accepted=["lid.jpg"]),
+            },
+            "good_outlier_auroc": {"not_a_fundus": 0.999, "score": None},
+        },
+        "refusals": {
+            "photographs": {"pool": refused(1000, refused=25) | {"refused": ["a.jpg", "b.jpg"]}},
+            "foreign": {"noise": refused(18, refused=18, accepted=[])},
+        },
+        "reasons": {
+            **both,
+            "severities": {"defocus": [0.6, 1.0], "over_exposed": [0.9, 1.0]},
+            "kinds": {"defocus": {"cause": "defocus", "n": 4, "recall": 0.75, "named": {"haze": 1}}},
+            "unjudged": {"defocus": 0, "over_exposed": 2},
+            "cameras": {"STARE": both},
+        },
+        "anatomy": {
+            "little": 0.02,
+            "macula": {"all": compared | {"n_doubtful": 3}, "LES-AV": empty | {"n_doubtful": 11}},
+            "rim": {"shapes": {"all": compared}, "sets": {"all": compared, "STARE": compared}},
+            "macular_defects": {"n_doubtful": 3, "n_too_small": 1, "kinds": {"all": spots}},
+            "pathology": {
+                "HRF, test": {
+                    "n_diseased": 14,
+                    "n_healthy": 7,
+                    "healthy_of_same_set": True,
+                    "median_diseased": 0.91,
+                    "median_healthy": 0.93,
+                    "difference": -0.02,
+                }
+            },
         },
     }
 
@@ -253,6 +315,7 @@ def test_main_markers_of_other_programs_stay(repository: Path) -> None:
         "plans",
         "gpu-frame",
         "gpu-kernels",
+        *JUDGEMENT_TABLES,
     ],
 )
 def test_table_every_row_has_the_header_s_width(repository: Path, name: str) -> None:
@@ -280,6 +343,46 @@ def test_adapters_states_figures_size_time_and_prior(repository: Path) -> None:
     assert "| dense | 98.7 | 95.0 | 80.0 | 3,400,000 | 1,234 | 30.0 |" in text
     assert "100 pictures of the pool at 384 px; dense: width 32, 4 looks at each picture, prior 0.100" in text
     assert "OpenVINO, 2 threads" in text
+
+
+def test_local_has_a_row_over_the_first_kinds_where_they_were_counted(repository: Path) -> None:
+    folder = repository / "benchmarks" / "results"
+    assert "| blur, dark, glare and haze | 6 |" in tables.content_of("local", folder)
+    older = quality_results()
+    del older["local"]["first_kinds"]
+    write(folder, "quality.json", older)
+    assert "blur, dark, glare and haze" not in tables.content_of("local", folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("refusals", "| pool | 1000 | 25 | 2.50 | not_a_fundus 25 | `a.jpg`, `b.jpg`, ... |"),
+        ("refusals", "| drimdb good | 59 | 0 | 0.00 | - | - |"),
+        ("foreign", "| drimdb outlier | 7 | 6 | 85.71 | not_a_fundus 6 | `lid.jpg` |"),
+        ("foreign", "99.90 by the probability of not being a fundus, - by the score."),
+        ("reasons-regions", "| defocus | 3 | 1 | 0 | 100.0 | 75.0 | 85.7 |"),
+        ("reasons-regions", "Of 7 regions, macro F1 over 2 causes: **76.2**; 71.4 % right."),
+        ("reasons-kinds", "| defocus | defocus | 0.6 to 1 | 4 | 0 | 75.0 | haze 1 |"),
+        ("reasons-kinds", "| over_exposed | - | 0.9 to 1 | 0 | 2 | - | - |"),
+        ("reasons-cameras", "| STARE | 7 | 76.2 | 71.4 | 7 | 76.2 | 71.4 |"),
+        ("macula", "| all | 4 | 0.012 | 0.010 | 1.20* | 3 |"),
+        ("macula", "| LES-AV | 0 | - | - | - | 11 |"),
+        ("rim", "| STARE | 4 | 0.012 | 0.010 | 1.20* |"),
+        ("macular-defects", "| all | 8 | 87.5 | 90.0 | 0.0 |"),
+        ("pathology", "| HRF, test | 14 | 7 | 0.910 | 0.930 | -0.020 |"),
+    ],
+)
+def test_judgement_table_states_the_figures(repository: Path, name: str, line: str) -> None:
+    assert line in tables.content_of(name, repository / "benchmarks" / "results")
+
+
+@pytest.mark.parametrize("name", JUDGEMENT_TABLES)
+def test_judgement_table_of_an_older_result_says_that_it_is_not_measured(repository: Path, name: str) -> None:
+    older = {key: part for key, part in quality_results().items() if key not in judgement_results()}
+    write(repository / "benchmarks" / "results", "quality.json", older)
+    text = tables.content_of(name, repository / "benchmarks" / "results")
+    assert text.startswith("*Not measured yet: `python -m training.evaluate` writes")
 
 
 def test_latency_states_ratio_cold_start_and_size(repository: Path) -> None:

@@ -87,7 +87,7 @@ enum {
 };
 
 enum {
-  EFIQA_VERDICT_UNKNOWN = 0, /* no field of view, or the call failed */
+  EFIQA_VERDICT_UNKNOWN = 0, /* no field of view, not a fundus, or the call failed */
   EFIQA_VERDICT_REJECT = 1,
   EFIQA_VERDICT_USABLE = 2,
   EFIQA_VERDICT_GOOD = 3
@@ -96,7 +96,31 @@ enum {
 enum {
   EFIQA_REASON_NONE = 0,
   EFIQA_REASON_NO_FIELD_OF_VIEW = 1, /* nothing in the frame looks like a retina's field of view */
-  EFIQA_REASON_LOW_ANATOMY_VISIBLE = 2 /* the score is below the limit for `usable` */
+  EFIQA_REASON_LOW_ANATOMY_VISIBLE = 2, /* the score is below the limit for `usable` */
+  EFIQA_REASON_NOT_A_FUNDUS = 3,        /* the picture shows something else */
+  /* What hides the anatomy: main_reason, with its strength at code - EFIQA_REASON_UNDER_EXPOSED of
+   * reason_strengths. */
+  EFIQA_REASON_UNDER_EXPOSED = 4,
+  EFIQA_REASON_OVER_EXPOSED = 5, /* with glare and reflexes */
+  EFIQA_REASON_DEFOCUS = 6,
+  EFIQA_REASON_HAZE = 7,      /* cloudy media, low contrast */
+  EFIQA_REASON_OCCLUSION = 8, /* a lid, lashes, a shadow at the edge */
+  EFIQA_REASON_FIELD_CUT = 9  /* part of the field lies outside the frame; of the picture alone */
+};
+
+#define EFIQA_REASON_STRENGTHS 6
+
+/* What the operator can do. */
+enum {
+  EFIQA_REMEDY_NONE = 0,
+  EFIQA_REMEDY_REFOCUS = 1,
+  EFIQA_REMEDY_MORE_LIGHT = 2,
+  EFIQA_REMEDY_LESS_LIGHT = 3,
+  EFIQA_REMEDY_RECENTRE = 4, /* with the clock hour at which the defect lies, or the field is cut */
+  EFIQA_REMEDY_OPEN_LID = 5,
+  EFIQA_REMEDY_CLEAN_LENS = 6,
+  EFIQA_REMEDY_DILATE_OR_ACCEPT = 7, /* the eye's own media may be cloudy */
+  EFIQA_REMEDY_FIND_RETINA = 8
 };
 
 enum {
@@ -216,6 +240,13 @@ typedef struct efiqa_report {
   const char* model_id;
   const char* model_sha256;
   const char* contract_sha256;
+  /* Why anatomy is hidden in this picture, and what helps. */
+  int32_t main_reason;     /* EFIQA_REASON_: the strongest one that reaches the model's limit */
+  int32_t remedy;          /* EFIQA_REMEDY_; none when the verdict is good */
+  float remedy_clock_hour; /* of EFIQA_REMEDY_RECENTRE: (0, 12], 12 = up, 3 = right; else 0 */
+  /* Share of the anatomy that each reason hides, 0..1; NaN where the model does not say. */
+  float reason_strengths[EFIQA_REASON_STRENGTHS];
+  float not_a_fundus; /* probability; NaN where the model does not say */
 } efiqa_report;
 
 /* A connected group of grid cells where anatomy is probably not visible. */
@@ -226,6 +257,11 @@ typedef struct efiqa_region {
   float mean_probability;
   float clock_hour;      /* (0, 12], 12 = up, 3 = right in the frame; 0 when at the centre */
   float center_distance; /* 0 = centre of the field, 1 = its rim */
+  /* As in the report, of this region; its field_cut is 0. */
+  int32_t main_reason;
+  int32_t remedy;
+  float remedy_clock_hour;
+  float reason_strengths[EFIQA_REASON_STRENGTHS];
 } efiqa_region;
 
 typedef struct efiqa_info {
@@ -311,8 +347,12 @@ EFIQA_API const char* efiqa_library_version(void);
 EFIQA_API const char* efiqa_status_name(int32_t status);
 /* "unknown", "reject", "usable", "good"; "unknown" for a number outside the list. */
 EFIQA_API const char* efiqa_verdict_name(int32_t verdict);
-/* "", "no_field_of_view", "low_anatomy_visible"; "unrecognised" for a number outside the list. */
+/* "", "no_field_of_view", "defocus", ...; "unrecognised" for a number outside the list. */
 EFIQA_API const char* efiqa_reason_name(int32_t reason);
+/* "", "refocus", "more_light", ...; "unrecognised" for a number outside the list. */
+EFIQA_API const char* efiqa_remedy_name(int32_t remedy);
+/* One short English sentence for people; "" for none and for a number outside the list. */
+EFIQA_API const char* efiqa_remedy_text(int32_t remedy, float clock_hour);
 /* "none", "circle", "rectangle"; "unrecognised" for a number outside the list. */
 EFIQA_API const char* efiqa_shape_name(int32_t shape);
 

@@ -40,6 +40,19 @@ inline void block_means(const float* input, float* logits) {
   }
 }
 
+// The same, and six channels more, which follow the colours of each block.
+inline void channel_means(const float* input, float* logits) {
+  constexpr int kChannels = 7;
+  block_means(input, logits);
+  for (int c = 1; c < kChannels; ++c) {
+    for (std::size_t cell = 0; cell < kCells; ++cell) {
+      const float dark = logits[cell] + 0.1f * static_cast<float>(cell % 8);
+      logits[static_cast<std::size_t>(c) * kCells + cell] =
+          c == kChannels - 1 ? -3 + 0.2f * dark : 0.4f * static_cast<float>(c) * dark - 1;
+    }
+  }
+}
+
 // Forgets what earlier tests told the doubles.
 inline void reset_doubles() {
   efiqa_double::reset();
@@ -59,8 +72,7 @@ inline std::vector<efiqa_double::PlanTensor> tiny_tensors() {
 
 inline std::string tiny_plan() { return efiqa_double::plan_text(tiny_tensors()); }
 
-inline efiqa::Contract plan_contract() {
-  efiqa::Contract contract = tiny_contract();
+inline efiqa::Contract plan_contract(efiqa::Contract contract = tiny_contract()) {
   contract.format = efiqa::ModelFormat::kTensorRtPlan;
   contract.model_file = "tiny.plan";
   contract.parity_passed = true;
@@ -71,20 +83,28 @@ inline efiqa::Contract plan_contract() {
   return contract;
 }
 
-inline std::unique_ptr<efiqa::Runtime> open_device_runtime(int threads = 1) {
-  const efiqa::Contract contract = plan_contract();
+// The network is block_means, and for a contract with every channel channel_means.
+inline std::unique_ptr<efiqa::Runtime> open_device_runtime(
+    int threads = 1, const efiqa::Contract& contract = plan_contract()) {
+  std::vector<efiqa_double::PlanTensor> tensors = tiny_tensors();
+  tensors[1].shape[1] = contract.channel_count();
+  if (contract.has_reasons) efiqa_double::tensorrt().network = channel_means;
   efiqa::RuntimeOptions options;
   options.threads = threads;
   return std::make_unique<efiqa::Runtime>(
-      contract, efiqa::open_engine(tiny_plan(), contract, efiqa::Backend::kAuto, threads), options);
+      contract,
+      efiqa::open_engine(efiqa_double::plan_text(tensors), contract, efiqa::Backend::kAuto,
+                         threads),
+      options);
 }
 
 // The same network on the CPU.
-inline std::unique_ptr<efiqa::Runtime> open_host_runtime() {
-  const efiqa::Contract contract = plan_contract();
+inline std::unique_ptr<efiqa::Runtime> open_host_runtime(
+    const efiqa::Contract& contract = plan_contract()) {
   auto engine = std::make_unique<FakeEngine>(contract);
   FakeEngine* fake = engine.get();
-  fake->on_run = [fake] { block_means(fake->input().data, fake->logits.data()); };
+  const auto network = contract.has_reasons ? channel_means : block_means;
+  fake->on_run = [fake, network] { network(fake->input().data, fake->logits.data()); };
   efiqa::RuntimeOptions options;
   options.threads = 1;
   return std::make_unique<efiqa::Runtime>(contract, std::move(engine), options);

@@ -35,11 +35,26 @@ bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
 
+void check_same_number(float device, float host) {
+  CHECK(std::isnan(device) == std::isnan(host));
+  if (!std::isnan(host)) CHECK_NEAR(device, host, kProbabilityTolerance);
+}
+
+void check_alike(const efiqa::Diagnosis& device, const efiqa::Diagnosis& host) {
+  for (std::size_t i = 0; i < host.strengths.size(); ++i) {
+    check_same_number(device.strengths[i], host.strengths[i]);
+  }
+  CHECK(device.main_reason == host.main_reason);
+  CHECK(device.remedy == host.remedy);
+  CHECK_NEAR(device.remedy_clock_hour, host.remedy_clock_hour, 1e-4);  // hours
+}
+
 void check_alike(const Report& device, const Report& host) {
   CHECK(device.verdict == host.verdict);
   CHECK(device.reason == host.reason);
-  CHECK(std::isnan(device.score) == std::isnan(host.score));
-  if (!std::isnan(host.score)) CHECK_NEAR(device.score, host.score, kProbabilityTolerance);
+  check_same_number(device.score, host.score);
+  check_same_number(device.not_a_fundus, host.not_a_fundus);
+  check_alike(device.diagnosis, host.diagnosis);
   CHECK(device.fov.shape == host.fov.shape);
   CHECK_NEAR(device.fov.center_x_px, host.fov.center_x_px, kPixelTolerance);
   CHECK_NEAR(device.fov.center_y_px, host.fov.center_y_px, kPixelTolerance);
@@ -58,8 +73,7 @@ void check_alike(const Report& device, const Report& host) {
   CHECK_EQ(device.regions.size(), host.regions.size());
   if (device.map.size() != host.map.size() || device.regions.size() != host.regions.size()) return;
   for (std::size_t i = 0; i < host.map.size(); ++i) {
-    CHECK(std::isnan(device.map[i]) == std::isnan(host.map[i]));
-    if (!std::isnan(host.map[i])) CHECK_NEAR(device.map[i], host.map[i], kProbabilityTolerance);
+    check_same_number(device.map[i], host.map[i]);
     CHECK_NEAR(device.weights[i], host.weights[i], kProbabilityTolerance);
   }
   for (std::size_t i = 0; i < host.regions.size(); ++i) {
@@ -70,6 +84,7 @@ void check_alike(const Report& device, const Report& host) {
     CHECK_NEAR(a.area_share, b.area_share, kProbabilityTolerance);
     CHECK_NEAR(a.mean_probability, b.mean_probability, kProbabilityTolerance);
     CHECK_NEAR(a.clock_hour, b.clock_hour, 1e-4);  // hours; of sums over cells
+    check_alike(a.diagnosis, b.diagnosis);
   }
 }
 
@@ -110,6 +125,25 @@ TEST(device_report_is_the_hosts_for_every_format_and_memory) {
       CHECK_EQ(calls("cudaMemcpyAsync"), packed);  // the CPU did not touch it
       check_alike(device->assess(DeviceCopy(frame).view), expected);
     }
+  }
+}
+
+TEST(device_report_of_every_channel_is_the_hosts) {
+  reset_doubles();
+  efiqa::Contract contract = efiqa_test::plan_contract(efiqa_test::full_contract());
+  for (const float min_probability : {0.5f, 0.001f}) {
+    contract.not_a_fundus_min_probability = min_probability;
+    const auto device = open_device_runtime(1, contract), host = open_host_runtime(contract);
+    const FormatFrame frame(small_scene(), PixelFormat::kRgb8);
+    const Report expected = host->assess(frame.view);
+    CHECK(expected.not_a_fundus > 0.001f && expected.not_a_fundus < 0.5f);
+    CHECK_EQ(expected.regions.empty(), min_probability < 0.5f);
+    if (min_probability == 0.5f) {
+      CHECK(expected.diagnosis.main_reason != efiqa::Reason::kNone);
+      CHECK(expected.regions[0].diagnosis.main_reason != efiqa::Reason::kNone);
+    }
+    check_alike(device->assess(frame.view), expected);
+    check_alike(device->assess(DeviceCopy(frame).view), expected);
   }
 }
 

@@ -169,6 +169,9 @@ TEST(tensorrt_plan_whose_tensors_do_not_fit_the_contract_is_refused_with_both_si
   CHECK_EQ(refusal_with([](Tensors& t) { t[1].shape = {}; }),
            "model_invalid: the plan's output \"logits\" has the shape [], the contract says "
            "[1,1,8,8]");
+  CHECK_EQ(refusal_with([](Tensors& t) { t[1].shape[1] = 7; }),
+           "model_invalid: the plan's output \"logits\" has the shape [1,7,8,8], the contract says "
+           "[1,1,8,8]");
   CHECK_EQ(
       refusal_with([](Tensors& t) { t.pop_back(); }),
       "model_invalid: the plan has 1 inputs and 0 outputs, the contract describes one of each");

@@ -202,8 +202,17 @@ Contract grid_contract(int width, int height) {
   return contract;
 }
 
+// The same with one of the four lists of channels.
+Contract channel_contract(int width, int height, int list) {
+  Contract contract = grid_contract(width, height);
+  contract.has_reasons = list % 2 == 1;
+  contract.has_not_a_fundus = list / 2 % 2 == 1;
+  return contract;
+}
+
 std::vector<float> random_logits(const Contract& contract, float mean, Random& random) {
-  std::vector<float> logits(static_cast<std::size_t>(contract.grid_width * contract.grid_height));
+  std::vector<float> logits(static_cast<std::size_t>(contract.channel_count() *
+                                                     contract.grid_width * contract.grid_height));
   for (float& logit : logits) logit = random.normal(mean, 2);
   return logits;
 }
@@ -255,11 +264,21 @@ void check_values(const std::vector<float>& actual, const std::vector<float>& ex
   }
 }
 
+void check_diagnosis(const efiqa::Diagnosis& actual, const efiqa::Diagnosis& expected) {
+  check_values({actual.strengths.begin(), actual.strengths.end()},
+               {expected.strengths.begin(), expected.strengths.end()}, kScoreTolerance, "strength");
+  CHECK_EQ(static_cast<int>(actual.main_reason), static_cast<int>(expected.main_reason));
+  CHECK_EQ(static_cast<int>(actual.remedy), static_cast<int>(expected.remedy));
+  CHECK_NEAR(actual.remedy_clock_hour, expected.remedy_clock_hour, 12 * kRegionTolerance);
+}
+
 void check_report(const Report& actual, const Report& expected) {
   CHECK_EQ(static_cast<int>(actual.verdict), static_cast<int>(expected.verdict));
   CHECK_EQ(static_cast<int>(actual.reason), static_cast<int>(expected.reason));
   CHECK(std::isnan(actual.score) == std::isnan(expected.score));
   if (!std::isnan(expected.score)) CHECK_NEAR(actual.score, expected.score, kScoreTolerance);
+  check_values({actual.not_a_fundus}, {expected.not_a_fundus}, kScoreTolerance, "not_a_fundus");
+  check_diagnosis(actual.diagnosis, expected.diagnosis);
   CHECK_EQ(actual.grid_width, expected.grid_width);
   CHECK_EQ(actual.grid_height, expected.grid_height);
   CHECK_EQ(actual.crop.side_px, expected.crop.side_px);
@@ -280,6 +299,7 @@ void check_report(const Report& actual, const Report& expected) {
     for (const auto& pair : pairs) {
       CHECK_NEAR(pair[0], pair[1], kRegionTolerance * std::max(1.0f, std::abs(pair[1])));
     }
+    check_diagnosis(a.diagnosis, e.diagnosis);
   }
 }
 
@@ -365,13 +385,13 @@ TEST(kernels_grade_as_the_cpu_does) {
   const int sides[][2] = {{1, 1},   {1, 40},  {7, 3},   {14, 14},
                           {24, 24}, {37, 37}, {64, 20}, {128, 128}};
   for (const auto& side : sides) {
-    for (int i = 0; i < 6; ++i) {
-      const Contract contract = grid_contract(side[0], side[1]);
+    for (int i = 0; i < 8; ++i) {
+      const Contract contract = channel_contract(side[0], side[1], i);
       const DeviceField field =
           random_field(random.between(64, 2000), random.between(64, 2000), random);
       // From few bad cells, in many groups, to one group of nearly all.
       const std::vector<float> logits =
-          random_logits(contract, static_cast<float>(i) - 2.5f, random);
+          random_logits(contract, static_cast<float>(i) - 3.5f, random);
       check_report(Graded(contract, logits, field).report(),
                    grade_on_host(contract, logits, field));
     }
@@ -415,6 +435,24 @@ TEST(kernels_grade_of_a_logit_that_is_not_finite_is_the_cpus_error) {
     const std::string message = error_of([&] { device.report(); });
     CHECK_EQ(message, error_of([&] { grade_on_host(contract, logits, field); }));
     CHECK(message.find("(row 2, column 5)") != std::string::npos);
+  }
+}
+
+TEST(kernels_grade_of_a_channel_that_is_not_finite_is_the_cpus_error) {
+  const Contract contract = channel_contract(12, 9, 3);
+  Random random(17);
+  const DeviceField field = random_field(300, 200, random);
+  for (int channel = 0; channel < contract.channel_count(); ++channel) {
+    std::vector<float> logits = random_logits(contract, 0, random);
+    logits[static_cast<std::size_t>(channel * 108 + 4 * 12 + 7)] =
+        std::numeric_limits<float>::quiet_NaN();
+    logits[static_cast<std::size_t>(channel * 108 + 8 * 12)] =
+        std::numeric_limits<float>::infinity();
+    const Graded device(contract, logits, field);
+    const std::string message = error_of([&] { device.report(); });
+    CHECK_EQ(message, error_of([&] { grade_on_host(contract, logits, field); }));
+    CHECK(message.find(std::string(contract.channel_name(channel)) +
+                       " in grid cell (row 4, column 7)") != std::string::npos);
   }
 }
 

@@ -1,0 +1,153 @@
+"""What the student is shown, and what its loss asks of it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.train
+
+SIDE, GRID = 192, 6
+
+
+def crop_set(count):
+    from training.data import CropSet
+
+    y, x = np.mgrid[:SIDE, :SIDE]
+    visible = np.hypot(x - 95.5, y - 95.5) <= 92
+    rgb = np.random.default_rng(0).integers(60, 200, (count, SIDE, SIDE, 3), dtype=np.uint8)
+    rgb *= visible[..., None].astype(np.uint8)
+    names = [str(index) for index in range(count)]
+    return CropSet(
+        names,
+        datasets=["toy"] * count,
+        boxes=[(0, 0, SIDE)] * count,
+        sizes=[(SIDE, SIDE)] * count,
+        rgb=rgb,
+        visible=np.stack([visible.astype(np.uint8)] * count),
+    )
+
+
+def samples(**changes):
+    from training import config
+    from training.student_samples import StudentSamples, Teaching
+
+    recipe = Path(__file__).parents[2] / "training/configs/toy.toml"
+    settings = replace(config.load(recipe).student, **changes)
+    teacher = np.stack([np.full((GRID, GRID), share, np.float32) for share in (0.1, 0.6, 0.9, 0.9)])
+    teaching = Teaching(crop_set(4), teacher, teacher.mean((1, 2)), crop_set(2))
+    return StudentSamples(teaching, settings), settings
+
+
+def drawn(make, count=40):
+    return [make(np.random.default_rng([5, k]), 0.0) for k in range(count)]
+
+
+def test_sample_of_the_pool_has_the_teachers_map_and_no_known_reason():
+    make, _ = samples(degraded_share=0.0, not_fundus_share=0.0)
+    for sample in drawn(make, 10):
+        inside = sample["target"][sample["weight"] > 0.9]
+        assert min(abs(float(inside.mean()) - level) for level in (0.1, 0.6, 0.9)) < 0.02
+        assert sample["reasons_known"].item() == sample["not_fundus"].item() == 0
+
+
+def test_sample_of_an_annotated_picture_is_bad_only_where_the_defect_is():
+    make, _ = samples(degraded_share=1.0, not_fundus_share=0.0, annotated_share=1.0, second_defect_share=0.0)
+    named = 0
+    for sample in drawn(make):
+        reasons = sample["reasons"]
+        assert sample["reasons_known"].item() == 1
+        assert (reasons.amax((1, 2)) > 0).sum() <= 1  # one defect has one cause
+        assert torch.allclose(sample["target"], reasons.sum(0, keepdim=True), atol=1e-6)
+        named += int(reasons.max() > 0.3)
+    assert named > 10
+
+
+def test_sample_with_two_defects_hides_what_either_hides():
+    make, _ = samples(degraded_share=1.0, not_fundus_share=0.0, annotated_share=1.0, second_defect_share=1.0)
+    both = 0
+    for sample in drawn(make):
+        left = (1 - sample["reasons"]).prod(0, keepdim=True)
+        assert torch.allclose(1 - sample["target"], left, atol=1e-5)
+        both += int((sample["reasons"].amax((1, 2)) > 0.05).sum() == 2)
+    assert both > 5
+
+
+def test_sample_of_a_clean_pool_picture_starts_from_the_best_ones():
+    make, _ = samples(
+        degraded_share=1.0,
+        not_fundus_share=0.0,
+        annotated_share=0.0,
+        second_defect_share=0.0,
+        clean_share=0.25,
+    )
+    for sample in drawn(make, 10):
+        kept = sample["target"][(sample["weight"] > 0.9) & (sample["reasons"].amax(0, keepdim=True) == 0)]
+        assert ((kept - 0.1).abs() < 0.02).all()  # of the one picture with the teacher's 0.1
+
+
+def test_sample_of_no_fundus_shows_nothing():
+    make, _ = samples(degraded_share=0.0, not_fundus_share=1.0)
+    for sample in drawn(make, 5):
+        assert sample["target"].min() == 1
+        assert sample["not_fundus"].item() == 1
+        assert sample["reasons_known"].item() == 0
+
+
+def test_sample_same_generator_gives_the_same():
+    make, _ = samples()
+    for first, again in zip(drawn(make, 8), drawn(make, 8), strict=True):
+        assert all(torch.equal(first[key], again[key]) for key in first)
+
+
+def batch_of(make, count=4):
+    rows = drawn(make, count)
+    return {key: torch.stack([row[key] for row in rows]) for key in rows[0]}
+
+
+def test_student_loss_knows_no_reason_where_none_is_known():
+    from training.student import student_loss
+
+    make, settings = samples(degraded_share=0.0, not_fundus_share=0.0)
+    batch = batch_of(make)
+    wild = torch.zeros(4, 7, GRID, GRID)
+    wild[:, 1:6] = 50
+    assert student_loss(settings, lambda _: wild, batch)["reasons"].item() == 0
+    batch["reasons_known"][:] = 1
+    assert student_loss(settings, lambda _: wild, batch)["reasons"].item() > 10
+
+
+def test_student_loss_refusal_is_of_the_mean_over_the_field():
+    from training.student import student_loss
+
+    make, settings = samples(degraded_share=0.0, not_fundus_share=1.0, not_fundus_weight=1.0)
+    batch = batch_of(make)
+    logits = torch.zeros(4, 7, GRID, GRID)
+    logits[:, 6] = torch.where(batch["weight"][:, 0] > 0, 8.0, -1000.0)  # outside the field nothing counts
+    assert student_loss(settings, lambda _: logits, batch)["not_fundus"].item() < 1e-3
+    logits[:, 6] *= -1
+    assert student_loss(settings, lambda _: logits, batch)["not_fundus"].item() == pytest.approx(8, abs=0.1)
+
+
+def test_random_scene_is_black_outside_and_of_many_kinds():
+    from training.not_fundus import random_scene
+
+    means = []
+    for seed in range(30):
+        rgb, visible = random_scene(SIDE, np.random.default_rng(seed))
+        assert rgb.dtype == np.uint8
+        assert rgb.shape == (SIDE, SIDE, 3)
+        assert not rgb[~visible].any()
+        assert 0.2 < visible.mean() <= 1
+        means.append(rgb[visible].mean(0))
+    assert np.std(means, axis=0).min() > 20
+
+
+def test_photographs_hold_no_retina():
+    from training.not_fundus import PHOTOGRAPHS, photographs
+
+    assert not {"retina", "microaneurysms"} & set(PHOTOGRAPHS)
+    assert all(each.dtype == np.uint8 and each.shape[2] == 3 for each in photographs())
+    assert len(photographs()) > len(PHOTOGRAPHS)
