@@ -26,12 +26,11 @@ from training.data import ByteArray, CropSet, FloatArray, resize_crop
 from training.degrade import graded_degradation
 from training.progress import track
 from training.pseudo_labels import shrink, to_grid
-from training.student import Student, load_student
-from training.student_samples import normalised
+from training.refusal_limit import refusal_limit
+from training.student import Student, answers, load_student
+from training.student_samples import CHANNELS, normalised
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from training.config import Config
 
 MODEL_NAME = "efiqa.onnx"
@@ -42,12 +41,10 @@ OPERATING_POINTS = {"screening": (0.2, 0.5), "lenient": (0.3, 0.65)}
 MAX_LOGIT_ERROR = 0.04
 
 
-def judged_graph(
-    model: Student, channels: Sequence[str], size_px: int, images: FloatArray
-) -> tuple[bytes, gate.Trial]:
+def judged_graph(model: Student, size_px: int, images: FloatArray) -> tuple[bytes, gate.Trial]:
     """Return the graph image (1, 3, S, S) -> logits (1, C, g, g), weights in half precision, and its trial.
 
-    ``channels``: names of the C channels. ``images``: inputs (n, 3, S, S) for the comparison with PyTorch.
+    ``images``: inputs (n, 3, S, S) for the comparison with PyTorch.
     """
     network = Network(*split_head(model.float())).eval()
     graph = onnx_files.trace(network, size_px, OUTPUTS)
@@ -56,7 +53,7 @@ def judged_graph(
     reference = gate.run_network(network, images)
     trial = gate.judge(runner, found, reference, max_abs_error=MAX_LOGIT_ERROR)
     onnx_files.drop_output(graph, "features")
-    onnx_files.check_logits(graph, channels, reference.logits.shape[2:])
+    onnx_files.check_logits(graph, CHANNELS, reference.logits.shape[2:])
     return onnx_files.serialised(graph), trial
 
 
@@ -96,14 +93,8 @@ def best_limit(lost: FloatArray, scores: FloatArray, allowed: float) -> tuple[fl
     return round(float(limits[best]), 3), float(accuracy[best])
 
 
-def run(
-    config: Config,
-    clean: CropSet,
-    out: Path,
-    manifest_hash: str,
-    channels: document.Channels = document.ANATOMY_ALONE,
-) -> None:
-    """Export, check and describe the student, which answers on ``channels``."""
+def run(config: Config, pool: CropSet, clean: CropSet, out: Path, manifest_hash: str) -> None:
+    """Export, check and describe the student; ``pool`` and ``clean`` pictures choose its limits."""
     folder = out / "export"
     folder.mkdir(exist_ok=True)
     model = load_student(out / "student.pt")
@@ -111,9 +102,10 @@ def run(
     path = folder / MODEL_NAME
     crops = [resize_crop(np.ascontiguousarray(rgb), settings.size_px) for rgb in clean.rgb[:32]]
     images = np.stack([normalised(rgb).numpy() for rgb in crops])
-    graph, trial = judged_graph(model, channels.names, settings.size_px, images)
+    graph, trial = judged_graph(model, settings.size_px, images)
     if trial.failures:
         raise ValueError(f"parity: {'; '.join(trial.failures)}")
+    refusal = refusal_limit(model, pool, settings.size_px, settings.grid, config.seed + 5)
     clean_scores, lost, scores = graded_scores(
         model, clean, settings.size_px, settings.grid, config.export.calibration_pictures, config.seed + 4
     )
@@ -131,7 +123,14 @@ def run(
             config.export.name,
             path.name,
             # Half-precision weights, but float32 arithmetic.
-            document.Graph(graph, "fp32", True, channels, (settings.grid, settings.grid), parity),
+            document.Graph(
+                graph,
+                "fp32",
+                True,
+                answers(refusal.min_probability),
+                (settings.grid, settings.grid),
+                parity,
+            ),
             spec,
             points,
             provenance(config, manifest_hash),
@@ -141,6 +140,7 @@ def run(
     write_files(path, graph, golden, contract)
     summary = {
         "parity": parity,
+        "refusal": refusal.to_dict(),
         "operating_points": points,
         "balanced_accuracy_of_limits": accuracy,
         "clean_score_quantiles_01_05_50": [float(v) for v in np.quantile(clean_scores, (0.01, 0.05, 0.5))],

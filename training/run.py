@@ -122,7 +122,8 @@ class Pipeline:
 
     def _export(self) -> None:
         if self.fabric.is_global_zero:
-            export.run(self.config, self._vessel_pictures("train"), self.out, manifest_sha256(self.root))
+            clean = self._vessel_pictures("train")
+            export.run(self.config, self.pool(), clean, self.out, manifest_sha256(self.root))
 
 
 def resumed_from(stage: str) -> list[str]:

@@ -20,6 +20,7 @@ from lightning.fabric import Fabric
 from torch import nn
 from torch.nn import functional as F
 
+from efiqa.export.document import Channels
 from training import figures
 from training.backbone import Lite0Features
 from training.data import ByteArray, CropSet, FloatArray, resize_crop
@@ -32,6 +33,15 @@ from training.student_samples import (
     filled_outside,
     normalised,
 )
+
+# From which strength on a cause is named: in a region it then hides about what others leave, and in a
+# picture it is worth a word from a tenth of the field on.
+REASON_LIMITS = {"region_min_strength": 0.2, "picture_min_strength": 0.1}
+
+
+def answers(not_a_fundus_min: float = 0.5) -> Channels:
+    """Return what the channels say; a picture is refused from the probability ``not_a_fundus_min`` on."""
+    return Channels(CHANNELS, REASON_LIMITS, {"min_probability": not_a_fundus_min})
 
 
 class Student(nn.Module):

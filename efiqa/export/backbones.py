@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from efiqa.errors import FileError, ModelError, OptionError
+from efiqa.export.document import ANATOMY_ALONE, Channels
 
 STUDENT = "student"
 # Pixels of one cell of the feature map: a transformer's patch, the student's stride.
@@ -30,7 +31,8 @@ NAMES = tuple(CELL_PX)
 class Backbone:
     """``network``: image (B, 3, S, S) -> features (B, channels, S / patch, S / patch), in eval mode.
 
-    ``head`` is the layer from features to logits that a student brings with it.
+    ``head`` is the layer from features to logits that a student brings with it, and ``answers`` what these
+    logits say; an adapter's are the map alone.
     """
 
     network: nn.Module
@@ -41,6 +43,7 @@ class Backbone:
     licence: str
     trained: bool
     head: nn.Module | None = None
+    answers: Channels = ANATOMY_ALONE
 
 
 class TokenMap(nn.Module):
@@ -146,7 +149,7 @@ def _open_student(weights: Path | None, *, random_weights: bool) -> Backbone:
     """Return the trained student of ``training/``, its last layer apart."""
     try:
         from training.backbone import LITE0_ID, LITE0_LICENCE, LITE0_MEAN, LITE0_STD
-        from training.student import load_student
+        from training.student import answers, load_student
     except ImportError as error:
         raise FileError(
             f"the student's code cannot be loaded ({error}); run efiqa export in the repository, which holds "
@@ -173,6 +176,7 @@ def _open_student(weights: Path | None, *, random_weights: bool) -> Backbone:
         LITE0_LICENCE,
         trained=True,
         head=head,
+        answers=answers(),
     )
 
 

@@ -39,8 +39,7 @@ class ParityError(EfiqaError):
 class ExportOptions:
     """The options of ``efiqa export``; docs/export.md describes them.
 
-    ``adapter`` is a file, or None for a random one of ``adapter_kind``; a student needs neither. ``channels``
-    says what the network answers; adapters have the map alone, a student may have more.
+    ``adapter`` is a file, or None for a random one of ``adapter_kind``; a student needs neither.
     """
 
     backbone: str
@@ -52,7 +51,6 @@ class ExportOptions:
     adapter_kind: str = "linear"
     pictures: Path | None = None
     operating_points: Path | None = None
-    channels: document.Channels = document.ANATOMY_ALONE
     seed: int = 0
 
 
@@ -89,8 +87,7 @@ def export(
 
     Raises:
         OptionError: a size, name or combination that cannot be.
-        FileError, ModelError: weights, adapter or pictures are missing or unfit, or the network does not
-            answer on as many channels as are named.
+        FileError, ModelError: weights, adapter or pictures are missing or unfit.
         ParityError: the graph failed the gate.
     """
     path = Path(path)
@@ -115,12 +112,12 @@ def export(
         raise ParityError(f"parity: {'; '.join(verdict.failures)}; {path} was not written", trials)
     onnx_files.drop_output(model, "features")
     grid = reference.logits.shape[2:]
-    onnx_files.check_logits(model, options.channels.names, grid)
+    onnx_files.check_logits(model, backbone.answers.names, grid)
     graph = document.Graph(
         onnx_files.serialised(model),
         options.precision,
         backbone.trained and adapter.trained,
-        options.channels,
+        backbone.answers,
         grid,
         verdict.figures.to_contract(reference=gate.REFERENCE, runner=verdict.runner),
     )

@@ -41,8 +41,7 @@ def toy_data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def toy_run(toy_data, tmp_path_factory):
     """A run folder with pseudo-labels, all cells of the spoiled pictures bad, and an untrained student."""
-    from training import config, export
-    from training.data import manifest_sha256
+    from training import config
     from training.pseudo_labels import to_grid
     from training.run import Pipeline, make_fabric
     from training.student import Student, save_student
@@ -61,7 +60,7 @@ def toy_run(toy_data, tmp_path_factory):
     torch.manual_seed(0)
     student = Student(loaded.student.width).eval()
     save_student(student, loaded.student, out / "student.pt")
-    export.run(loaded, pipeline._vessel_pictures("train"), out, manifest_sha256(toy_data))
+    pipeline.run(["export"])
     return out
 
 

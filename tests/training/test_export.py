@@ -428,79 +428,39 @@ def test_load_adapter_garbled_or_missing_file_is_named(tmp_path):
         adapters.load_adapter(path, WIDTH)
 
 
-def test_export_student_is_the_trained_student(tmp_path):
+@pytest.fixture
+def student(tmp_path):
+    """A student with random weights, saved as student.pt in ``tmp_path``."""
     from training.student import Student
 
     torch.manual_seed(2)
     model = Student(16, pretrained=False).eval()
     torch.save({"width": 16, "size_px": 64, "state": model.state_dict()}, tmp_path / "student.pt")
-    options = pipeline.ExportOptions("student", 64, weights=tmp_path / "student.pt")
-    done = pipeline.export(options, tmp_path / "model.onnx")
-    assert done.contract.trained
-    golden = safetensors_torch.load_file(tmp_path / "model.onnx.golden.safetensors")
-    with torch.no_grad():
-        torch.testing.assert_close(model(golden["inputs"]), golden["logits"])
-
-
-ALL_CHANNELS = document.Channels(
-    ("anatomy_not_visible", *REASONS, "not_a_fundus"),
-    reasons={"region_min_strength": 0.2, "picture_min_strength": 0.1},
-    not_a_fundus={"min_probability": 0.9},
-)
-
-
-@pytest.fixture
-def telling_student(monkeypatch):
-    """A student that answers on all channels."""
-    from training.student import Student
-
-    torch.manual_seed(2)
-    model = Student(16, pretrained=False).eval()
-    model.head = torch.nn.Conv2d(16, len(ALL_CHANNELS.names), 1)
-    monkeypatch.setattr("training.student.load_student", lambda _path: model)
     return model
 
 
-def test_export_student_with_more_channels_has_all_of_them_in_graph_golden_and_contract(
-    tmp_path, telling_student
-):
+def test_export_student_has_all_its_channels_in_graph_golden_and_contract(tmp_path, student):
     import efiqa
     from efiqa.verify import verify
+    from training.student import answers
 
-    options = pipeline.ExportOptions("student", 64, weights=tmp_path / "s.pt", channels=ALL_CHANNELS)
+    options = pipeline.ExportOptions("student", 64, weights=tmp_path / "student.pt")
     path = tmp_path / "model.onnx"
-    document = pipeline.export(options, path).contract.to_dict()
-    assert document["output"]["channels"] == list(ALL_CHANNELS.names)
-    assert document["reasons"] == ALL_CHANNELS.reasons
-    assert document["not_a_fundus"] == ALL_CHANNELS.not_a_fundus
+    contract = pipeline.export(options, path).contract
+    assert contract.trained
+    document = contract.to_dict()
+    assert document["output"]["channels"] == list(answers().names)
+    assert document["reasons"] == answers().reasons
+    assert document["not_a_fundus"] == {"min_probability": 0.5}
     golden = safetensors_torch.load_file(tmp_path / "model.onnx.golden.safetensors")
     assert golden["logits"].shape == (4, 7, 4, 4)
     with torch.no_grad():
-        torch.testing.assert_close(telling_student(golden["inputs"]), golden["logits"])
+        torch.testing.assert_close(student(golden["inputs"]), golden["logits"])
     assert {finding.check: finding.detail for finding in verify(path) if finding.state == "failed"} == {}
     with efiqa.Runtime(path, threads=1) as runtime:
         report = runtime.assess(next(pictures._views()))
     assert 0 < report.not_a_fundus < 1
     assert set(REASONS) < set(report.reasons) or report.reason == "not_a_fundus"
-
-
-def test_export_graph_with_other_channels_than_named_is_refused(tmp_path, telling_student):
-    options = pipeline.ExportOptions("student", 64, weights=tmp_path / "s.pt")
-    with pytest.raises(ModelError, match=r"logits FLOAT \(1, 7, 4, 4\), expected FLOAT \(1, 1, 4, 4\)"):
-        pipeline.export(options, tmp_path / "model.onnx")
-    options = options_of(channels=ALL_CHANNELS)
-    with pytest.raises(
-        ModelError, match=r"\(1, 1, 4, 4\), expected FLOAT \(1, 7, 4, 4\) .*, haze, occlusion"
-    ):
-        pipeline.export(options, tmp_path / "model.onnx")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_export_thresholds_without_their_channel_are_refused(tmp_path):
-    channels = document.Channels(("anatomy_not_visible",), not_a_fundus={"min_probability": 0.5})
-    with pytest.raises(EfiqaError, match="not_a_fundus"):
-        pipeline.export(options_of(channels=channels), tmp_path / "model.onnx")
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_export_gate_finds_one_wrong_channel():
@@ -514,18 +474,23 @@ def test_export_gate_finds_one_wrong_channel():
     assert gate.judge("other", gate.Answers(wrong, features), reference).failures != ()
 
 
-def test_judged_graph_of_a_student_with_more_channels_keeps_them(telling_student):
+def test_judged_graph_keeps_all_channels_of_a_student(student):
     from training.export import judged_graph
 
     images = np.random.default_rng(1).uniform(-1, 1, (4, 3, 64, 64)).astype(np.float32)
-    graph, trial = judged_graph(telling_student, ALL_CHANNELS.names, 64, images)
+    graph, trial = judged_graph(student, 64, images)
     assert trial.failures == ()
     (answer,) = onnx.load_from_string(graph).graph.output
     assert [side.dim_value for side in answer.type.tensor_type.shape.dim] == [1, 7, 4, 4]
-    with pytest.raises(
-        ModelError, match=r"expected FLOAT \(1, 1, 4, 4\) for the channels anatomy_not_visible;"
-    ):
-        judged_graph(telling_student, document.ANATOMY_ALONE.names, 64, images)
+
+
+def test_judged_graph_of_a_network_with_other_channels_is_refused(student):
+    from training.export import judged_graph
+
+    student.head = torch.nn.Conv2d(student.head.in_channels, 1, 1)
+    images = np.random.default_rng(1).uniform(-1, 1, (4, 3, 64, 64)).astype(np.float32)
+    with pytest.raises(ModelError, match=r"logits FLOAT \(1, 1, 4, 4\), expected FLOAT \(1, 7, 4, 4\)"):
+        judged_graph(student, 64, images)
 
 
 def test_network_inputs_views_are_all_different():

@@ -151,3 +151,20 @@ def test_photographs_hold_no_retina():
     assert not {"retina", "microaneurysms"} & set(PHOTOGRAPHS)
     assert all(each.dtype == np.uint8 and each.shape[2] == 3 for each in photographs())
     assert len(photographs()) > len(PHOTOGRAPHS)
+
+
+def test_best_refusal_limit_lies_between_real_pictures_and_scenes():
+    from training.refusal_limit import best_refusal_limit
+
+    limit = best_refusal_limit(np.linspace(-9, -1, 1000), np.linspace(2, 9, 1000))
+    assert 0.5 <= limit.min_probability < 1 / (1 + np.exp(-2))
+    assert limit.real_refused == 0
+    assert limit.scenes_refused == 1
+
+
+def test_best_refusal_limit_where_they_overlap_spares_the_real_ones():
+    from training.refusal_limit import best_refusal_limit
+
+    limit = best_refusal_limit(np.linspace(-9, 2, 1000), np.linspace(-4, 9, 1000))
+    assert limit.real_refused <= 0.002
+    assert limit.scenes_refused < 0.8

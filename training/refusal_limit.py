@@ -1,0 +1,75 @@
+"""From which probability on a picture is refused as no fundus: chosen on the pool and on drawn scenes.
+
+No picture that is assessed is looked at: the real ones are the pool's, of any quality, and the others are
+scenes of training.not_fundus with seeds that training did not use.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from training.data import ByteArray, CropSet, FloatArray, resize_crop
+from training.not_fundus import random_scene
+from training.progress import track
+from training.pseudo_labels import shrink, to_grid
+from training.student import Student
+from training.student_samples import normalised
+
+PICTURES = 800  # of the pool, spread evenly, and as many scenes
+REFUSED_REAL = 0.002  # of the pool's pictures at most, where the scenes allow it
+SCENES_MISSED = 0.01
+LIMITS = (0.5, 0.95)  # below, a picture that is more likely a fundus would be refused
+
+DoubleArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RefusalLimit:
+    """The probability, and the shares of real pictures and of scenes that it refuses."""
+
+    min_probability: float
+    real_refused: float
+    scenes_refused: float
+
+    def to_dict(self) -> dict[str, float]:
+        """Return the fields, ready for JSON."""
+        return asdict(self)
+
+
+@torch.no_grad()
+def not_fundus_logit(model: Student, rgb: ByteArray, weights: FloatArray) -> float:
+    """Return the mean over the field, weights (g, g), of the last channel's logits for a crop (S, S, 3)."""
+    logits = model(normalised(rgb)[None])[0, -1].numpy()
+    return float((logits * weights).sum() / weights.sum())
+
+
+def best_refusal_limit(real: DoubleArray, scenes: DoubleArray) -> RefusalLimit:
+    """Return the limit between the logits of real pictures (n,) and of scenes (m,).
+
+    It lies midway, as a logit, between the quantiles of REFUSED_REAL and SCENES_MISSED, and within LIMITS.
+    Where real pictures and scenes overlap, the real ones decide.
+    """
+    highest_real, lowest_scene = np.quantile(real, 1 - REFUSED_REAL), np.quantile(scenes, SCENES_MISSED)
+    logit = max(highest_real, (highest_real + lowest_scene) / 2)
+    probability = math.ceil(1000 * float(np.clip(1 / (1 + np.exp(-logit)), *LIMITS))) / 1000
+    limit = np.log(probability / (1 - probability))
+    return RefusalLimit(probability, float((real >= limit).mean()), float((scenes >= limit).mean()))
+
+
+def refusal_limit(model: Student, pool: CropSet, size_px: int, grid: int, seed: int) -> RefusalLimit:
+    """Return the limit for ``model`` on inputs of ``size_px``, whose answer has ``grid`` cells a side."""
+    real = []
+    for index in track(range(0, len(pool), max(1, len(pool) // PICTURES)), "real pictures"):
+        rgb = resize_crop(np.ascontiguousarray(pool.rgb[index]), size_px)
+        weights = to_grid(shrink(pool.visible[index], size_px), grid)
+        real.append(not_fundus_logit(model, rgb, weights))
+    scenes = []
+    for number in track(range(len(real)), "scenes"):
+        rgb, visible = random_scene(size_px, np.random.default_rng([seed, number]))
+        scenes.append(not_fundus_logit(model, rgb, to_grid(visible, grid)))
+    return best_refusal_limit(np.array(real), np.array(scenes))
