@@ -40,11 +40,10 @@ def toy_data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def toy_run(toy_data, tmp_path_factory):
-    """A run folder with pseudo-labels, all cells of the spoiled pictures bad, and an untrained student."""
+    """A run folder with pseudo-labels, all cells of the spoiled pictures bad, and a student of them."""
     from training import config
     from training.pseudo_labels import to_grid
     from training.run import Pipeline, make_fabric
-    from training.student import Student, save_student
 
     out = tmp_path_factory.mktemp("run")
     loaded = config.load(TOY)
@@ -52,15 +51,13 @@ def toy_run(toy_data, tmp_path_factory):
     pool = pipeline.pool()
     weights = np.stack([to_grid(visible, 6) for visible in pool.visible])
     spoiled = np.array([int(Path(name).stem) % 3 == 0 for name in pool.names])
-    (out / "pseudo").mkdir()
-    np.savez(
-        out / "pseudo/labels.npz", bad=spoiled[:, None, None] & (weights > 0.5), weights=weights, area=spoiled
-    )
+    bad = spoiled[:, None, None] & (weights > 0.5)
+    for stage in ("pseudo", "teacher"):
+        (out / stage).mkdir()
+    np.savez(out / "pseudo/labels.npz", bad=bad, weights=weights, area=spoiled)
+    np.save(out / "teacher/pool.npy", bad.astype(np.float32))
     (out / "pseudo.done.json").write_text(json.dumps({"settings": pipeline.stages["pseudo"][1]}))
-    torch.manual_seed(0)
-    student = Student(loaded.student.width).eval()
-    save_student(student, loaded.student, out / "student.pt")
-    pipeline.run(["export"])
+    pipeline.run(["student", "export"])
     return out
 
 
@@ -72,6 +69,8 @@ def compare(data, run, out, *options):
 
 
 def test_compare_adapters_toy_run_gives_every_figure_of_every_row(toy_data, toy_run, tmp_path, capsys):
+    from training.local_defects import KINDS
+
     out = tmp_path / "adapters.json"
     assert compare(toy_data, toy_run, out, "--fit-only") == 0
     assert not out.exists()
@@ -88,7 +87,7 @@ def test_compare_adapters_toy_run_gives_every_figure_of_every_row(toy_data, toy_
     assert taught["multi_layer"]["auroc"] > 0.9
     for row in result["methods"].values():
         local = row["local"]["all"]
-        assert local["n_pictures"] == 2 * 4  # every second of four test pictures, four kinds
+        assert local["n_pictures"] == 2 * len(KINDS)  # every second of four test pictures
         assert 0 <= local["patch_auroc"] <= 1
         assert 0 <= local["dice"] <= 1
         assert 0 < row["network_ms"]["p50"] <= row["network_ms"]["max"]
