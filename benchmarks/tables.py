@@ -20,6 +20,7 @@ from typing import Any
 
 from benchmarks import machine
 from benchmarks.markdown import Results, origin, percent, table
+from benchmarks.tables_adapters import adapters
 from benchmarks.tables_gpu import GPU_PARTS, GPU_RESULTS, gpu_frame, gpu_kernels, newest, plans
 from benchmarks.tables_judgement import JUDGEMENT_TABLES
 
@@ -231,6 +232,11 @@ TABLES: dict[str, tuple[str, str, Callable[[Results], str]]] = {
     "quality-detail": ("quality.json", "python -m training.evaluate", quality_detail),
     "verdicts": ("quality.json", "python -m training.evaluate", verdicts),
     "local": ("quality.json", "python -m training.evaluate", local),
+    "adapters": (
+        "adapters.json",
+        "python -m training.compare_adapters --run runs/NAME --out benchmarks/results/adapters.json",
+        adapters,
+    ),
     **{
         name: ("quality.json", "python -m training.evaluate", render)
         for name, (_, render) in JUDGEMENT_TABLES.items()

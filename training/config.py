@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from pathlib import Path
@@ -13,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from training.pseudo_labels import PseudoSettings
 from training.segment import SegmenterSettings
-from training.settings import settings
+from training.settings import settings, values_of
 from training.student_samples import StudentSettings
 from training.teacher import TeacherSettings
 from training.vuad import VuadSettings
@@ -77,5 +76,5 @@ def load(path: Path) -> Config:
 
 def settings_hash(*parts: DataclassInstance) -> str:
     """Return a short hash of settings, by which a stage knows that it was run with these."""
-    text = json.dumps([dataclasses.asdict(each) for each in parts], sort_keys=True)
+    text = json.dumps([values_of(each) for each in parts], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -7,6 +7,7 @@ pixels are. Output: ``pseudo/labels.npz`` and ``pseudo.json``, ``pseudo.png``.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -15,7 +16,7 @@ from lightning.fabric import Fabric
 from numpy.typing import NDArray
 
 from training import figures, vuad
-from training.data import ByteArray, CropSet, FloatArray
+from training.data import BoolArray, ByteArray, CropSet, FloatArray
 from training.settings import settings
 
 
@@ -26,6 +27,26 @@ class PseudoSettings:
     threshold: float
     share: float
     grid: int
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The pseudo-labels of N pictures, cell by cell."""
+
+    bad: BoolArray  # (N, g, g)
+    weights: FloatArray  # (N, g, g) visible share
+    area: FloatArray  # (N,) share of the visible pixels that are anomalous
+
+    @property
+    def valid(self) -> BoolArray:
+        """Return which cells count, (N, g, g): those with more than half inside the field of view."""
+        return self.weights > 0.5
+
+    @classmethod
+    def load(cls, out: Path) -> Labels:
+        """Return the labels that ``run`` wrote to the run folder ``out``."""
+        stored = np.load(out / "pseudo" / "labels.npz")
+        return cls(stored["bad"], stored["weights"], stored["area"])
 
 
 def to_grid(values: NDArray[np.generic], grid: int) -> FloatArray:

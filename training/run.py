@@ -62,8 +62,7 @@ class Pipeline:
         for name, (run, key) in self.stages.items():
             if name not in wanted:
                 continue
-            marker = self.out / f"{name}.done.json"
-            if marker.is_file() and json.loads(marker.read_text())["settings"] == key:
+            if self.is_done(name):
                 print(f"{name}: done before", flush=True)
                 continue
             began = time.monotonic()
@@ -79,11 +78,21 @@ class Pipeline:
             if self.fabric.is_global_zero:
                 if (self.out / f"{name}.csv").is_file():
                     figures.losses(self.out, name)
-                marker.write_text(json.dumps({"settings": key, "seconds": seconds}) + "\n")
+                marker = {"settings": key, "seconds": seconds}
+                self._marker(name).write_text(json.dumps(marker) + "\n")
             self.fabric.barrier()
             print(f"{name}: finished in {seconds / 60:.1f} min", flush=True)
 
-    def _pool(self) -> CropSet:
+    def is_done(self, name: str) -> bool:
+        """Return whether the stage ``name`` was finished with this recipe's settings."""
+        marker = self._marker(name)
+        return marker.is_file() and json.loads(marker.read_text())["settings"] == self.stages[name][1]
+
+    def _marker(self, name: str) -> Path:
+        return self.out / f"{name}.done.json"
+
+    def pool(self) -> CropSet:
+        """Return the crops of the pool's pictures, those of the recipe's limit."""
         chosen = [p for p in self.pictures if p.split == "pool" and p.role == "unlabelled"]
         limit = self.config.data.limit
         if limit and limit < len(chosen):
@@ -105,23 +114,23 @@ class Pipeline:
     def _vuad(self) -> None:
         clean = self._vessel_pictures("train")
         masks = segment.load_masks(self.pictures, clean, self.config.data.crop_px)
-        vuad.run(self.fabric, self.config.vuad, self._pool(), (clean, masks), self.out, self.config.seed + 1)
+        vuad.run(self.fabric, self.config.vuad, self.pool(), (clean, masks), self.out, self.config.seed + 1)
 
     def _pseudo(self) -> None:
-        pseudo_labels.run(self.fabric, self.config.pseudo, self._pool(), self.out)
+        pseudo_labels.run(self.fabric, self.config.pseudo, self.pool(), self.out)
 
     def _teacher(self) -> None:
         clean = self._vessel_pictures("train")
-        teacher.run(self.fabric, self.config.teacher, self._pool(), clean, self.out, self.config.seed + 2)
+        teacher.run(self.fabric, self.config.teacher, self.pool(), clean, self.out, self.config.seed + 2)
 
     def _student(self) -> None:
         annotated = self._vessel_pictures("train")
-        student.run(self.fabric, self.config.student, self._pool(), annotated, self.out, self.config.seed + 3)
+        student.run(self.fabric, self.config.student, self.pool(), annotated, self.out, self.config.seed + 3)
 
     def _export(self) -> None:
         if self.fabric.is_global_zero:
             clean = self._vessel_pictures("train")
-            export.run(self.config, self._pool(), clean, self.out, manifest_sha256(self.root))
+            export.run(self.config, self.pool(), clean, self.out, manifest_sha256(self.root))
 
 
 def resumed_from(stage: str) -> list[str]:

@@ -1,8 +1,10 @@
-"""Stage 4: the teacher, one 1x1 convolution on frozen features, trained on the pseudo-labels.
+"""Stage 4: the teacher, an adapter on frozen features, trained on the pseudo-labels.
 
-Binary cross-entropy with positive weight = negatives / positives, plus a ranking term: on a clean
-picture with a synthetic defect, a cell that lost its anatomy must score above the same cell before.
-Source: EFIQA, MIDL 2026 (linear adapter); the ranking term and the middle layers are this project's.
+``linear`` and ``multi_layer`` are one 1x1 convolution, on the backbone's last map or on several: binary
+cross-entropy with positive weight = negatives / positives, plus a ranking term: on a clean picture with a
+synthetic defect, a cell that lost its anatomy must score above the same cell before. ``dense`` is
+training.dense_adapter's. Source: EFIQA, MIDL 2026 (linear); EFIQA-CP, arXiv 2606.25915 (dense); the ranking
+term and the middle layers are this project's.
 
 Output: ``teacher.safetensors``, ``teacher/pool.npy`` (P(anatomy not visible), N x g x g), ``teacher.json``,
 ``teacher.png``.
@@ -13,6 +15,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -23,18 +26,25 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 from torch.nn import functional as F
 
+from efiqa.export.adapters import DenseAdapter
 from training import figures
-from training.backbone import LITE0_MEAN, LITE0_STD, Lite0Features
-from training.data import ByteArray, CropSet, FloatArray, resize_crop
+from training.data import CropSet, FloatArray, resize_crop
 from training.degrade import random_degradation
+from training.dense_adapter import DenseSettings, dense_logits, fit_dense
+from training.features import BATCH, GridFeatures, cached_maps, crops_at, features_of
+from training.loop import LoopSettings
 from training.progress import track
-from training.pseudo_labels import shrink, to_grid
-from training.settings import settings
+from training.pseudo_labels import Labels, shrink, to_grid
+from training.settings import later, settings
 
 
 @settings
 class TeacherSettings:
-    """``backbone``: ``lite0`` or a timm DINO name; ``strides``: feature maps of lite0 that are read."""
+    """``backbone``: ``lite0`` or a timm DINO name; ``strides``: feature maps of lite0 that are read.
+
+    The dense adapter takes whole pictures, ``batch_cells`` in all, and needs the table ``dense``; the ranking
+    term is the 1x1 convolution's alone.
+    """
 
     backbone: str
     size_px: int
@@ -46,50 +56,47 @@ class TeacherSettings:
     batch_cells: int
     learning_rate: float
     weight_decay: float
+    adapter: Literal["linear", "multi_layer", "dense"] = later("multi_layer")
+    dense: DenseSettings | None = later(None)
 
+    def __post_init__(self) -> None:
+        """Refuse what does not go together."""
+        maps = len(self.strides) if self.backbone == "lite0" else 1
+        if self.adapter == "linear" and maps != 1:
+            raise ValueError(f"strides names {maps} maps, expected 1 for adapter linear")
+        if self.adapter == "multi_layer" and maps < 2:
+            raise ValueError(
+                f"adapter is multi_layer, expected linear or dense for the one map of {self.backbone}"
+            )
+        if (self.adapter == "dense") != (self.dense is not None):
+            rule = "is missing, expected a table" if self.dense is None else "is given, expected none"
+            raise ValueError(f"dense {rule} for adapter {self.adapter}")
+        if self.adapter == "dense":
+            if self.degraded_pictures or self.ranking_weight:
+                raise ValueError(
+                    "degraded_pictures and ranking_weight are expected to be 0 for adapter dense"
+                )
+            if self.batch_cells % self.grid**2:
+                raise ValueError(
+                    f"batch_cells is {self.batch_cells}, expected a multiple of the {self.grid**2} cells of "
+                    "a picture for adapter dense"
+                )
 
-class GridFeatures(nn.Module):
-    """Frozen features on the label grid: (B, C, g, g) of an image (B, 3, S, S) in 0..1."""
+    @property
+    def token_grid(self) -> int:
+        """Cells a side of the features that the adapter reads."""
+        return self.grid * (DenseAdapter.stride if self.adapter == "dense" else 1)
 
-    def __init__(self, settings: TeacherSettings) -> None:
-        super().__init__()
-        self.grid = settings.grid
-        mean, std, self.net = make_backbone(settings)
-        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
-        self.requires_grad_(False)
-
-    def forward(self, rgb: torch.Tensor) -> torch.Tensor:
-        """Return all maps, averaged down or interpolated up to the grid, side by side."""
-        maps = self.net((rgb - self.mean) / self.std)
-        maps = [maps] if isinstance(maps, torch.Tensor) else maps
-        return torch.cat([self._to_grid(each) for each in maps], dim=1)
-
-    def _to_grid(self, x: torch.Tensor) -> torch.Tensor:
-        if x.shape[-1] >= self.grid:
-            return F.adaptive_avg_pool2d(x, self.grid)
-        return F.interpolate(x, size=self.grid, mode="bilinear", align_corners=False)
-
-
-def make_backbone(
-    settings: TeacherSettings,
-) -> tuple[tuple[float, ...], tuple[float, ...], nn.Module]:
-    """Return mean, std and the frozen network of ``settings.backbone``: to one map or several."""
-    if settings.backbone == "lite0":
-        return LITE0_MEAN, LITE0_STD, Lite0Features(settings.strides)
-    from efiqa.export.backbones import open_backbone  # timm, which the recipe for a CPU does not need
-
-    found = open_backbone(settings.backbone, settings.size_px, weights=None, random_weights=False)
-    return found.mean, found.std, found.network
-
-
-@torch.no_grad()
-def features_of(model: GridFeatures, rgb: ByteArray, fabric: Fabric) -> torch.Tensor:
-    """Return (B, C, g, g) float16 on the CPU of crops (B, S, S, 3) uint8."""
-    x = torch.from_numpy(rgb).to(fabric.device).permute(0, 3, 1, 2).float() / 255
-    with torch.autocast(fabric.device.type, torch.bfloat16):
-        out = model(x.contiguous(memory_format=torch.channels_last))
-    return out.half().cpu()
+    def dense_loop(self, pictures: int) -> LoopSettings:
+        """Return how the dense adapter is trained on so many pictures: ``epochs`` looks at each."""
+        batch = self.batch_cells // self.grid**2
+        return LoopSettings(
+            iterations=-(-self.epochs * pictures // batch),
+            batch=batch,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            workers=self.dense.workers,
+        )
 
 
 @dataclass(frozen=True)
@@ -181,9 +188,11 @@ def fit_adapter(
     return adapter.eval().requires_grad_(False)
 
 
-def local_auroc(adapter: Adapter, pairs: DegradedSet) -> dict[str, float]:
-    """Return the patch AUROC on degraded pictures, a kind and overall: lost cells against untouched ones."""
-    logits = adapter(cells_of(pairs.degraded).float()).numpy().reshape(pairs.strength.shape)
+def local_auroc(logits: FloatArray, pairs: DegradedSet) -> dict[str, float]:
+    """Return the patch AUROC on degraded pictures, a kind and overall: lost cells against untouched ones.
+
+    ``logits`` (K, g, g) are of the degraded ones.
+    """
     inside = pairs.weights > 0.5
     lost, whole = inside & (pairs.strength > 0.5), inside & (pairs.strength < 0.1)
     out = {}
@@ -196,6 +205,76 @@ def local_auroc(adapter: Adapter, pairs: DegradedSet) -> dict[str, float]:
     return out
 
 
+@dataclass(frozen=True)
+class Taught:
+    """A fitted adapter: its weights and its logits."""
+
+    state: dict[str, torch.Tensor]
+    pool: FloatArray  # (N, g, g)
+    check: FloatArray  # (K, g, g) of degraded pictures
+
+
+def teach_cells(
+    fabric: Fabric,
+    settings: TeacherSettings,
+    model: GridFeatures,
+    pool: CropSet,
+    labels: Labels,
+    check: DegradedSet,
+    seed: int,
+) -> Taught:
+    """Fit the 1x1 convolution."""
+    features = [
+        features_of(
+            model, crops_at(pool, range(start, min(start + BATCH, len(pool))), settings.size_px), fabric
+        )
+        for start in track(range(0, len(pool), BATCH), "features of the pool")
+    ]
+    pool_features = torch.cat(features)
+    best = np.argsort(labels.area)[: len(pool) // 2]
+    chosen = np.random.default_rng(seed).choice(
+        best, min(settings.degraded_pictures, len(best)), replace=False
+    )
+    pairs = degraded_features(model, pool, chosen, settings, fabric, seed) if len(chosen) else None
+    valid = torch.from_numpy(labels.valid).flatten()
+    cells = cells_of(pool_features)[valid]
+    adapter = fit_adapter(cells, torch.from_numpy(labels.bad).flatten()[valid], pairs, settings, seed)
+    logits = torch.cat([adapter(cells_of(each[None]).float()) for each in pool_features])
+    return Taught(
+        adapter.state_dict(),
+        logits.numpy().reshape(labels.bad.shape),
+        adapter(cells_of(check.degraded).float()).numpy().reshape(check.strength.shape),
+    )
+
+
+def teach_pictures(
+    fabric: Fabric,
+    settings: TeacherSettings,
+    model: GridFeatures,
+    pool: CropSet,
+    labels: Labels,
+    check: DegradedSet,
+    out: Path,
+    seed: int,
+) -> Taught:
+    """Fit the dense adapter."""
+    maps = cached_maps(out / "cache" / "maps.npy", model, pool, np.arange(len(pool)), settings, fabric)
+    loop = settings.dense_loop(len(pool))
+    fitted = fit_dense(
+        fabric,
+        maps,
+        (labels.bad, labels.valid),
+        settings.dense,
+        loop,
+        seed=seed,
+        folder=out,
+        name="teacher",
+    )
+    with torch.no_grad():
+        degraded = torch.cat([fitted.adapter(each[None].float())[:, 0] for each in check.degraded])
+    return Taught(fitted.adapter.state_dict(), dense_logits(fitted, maps.rows, fabric), degraded.numpy())
+
+
 def run(
     fabric: Fabric,
     settings: TeacherSettings,
@@ -205,37 +284,27 @@ def run(
     seed: int,
 ) -> None:
     """Fit the adapter and write the stage's files; ``clean`` pictures (vessel sets, train) measure it."""
-    labels = np.load(out / "pseudo" / "labels.npz")
+    labels = Labels.load(out)
     model = GridFeatures(settings).to(fabric.device, memory_format=torch.channels_last).eval()
-    features = []
-    for start in track(range(0, len(pool), 8), "features of the pool"):
-        part = pool.rgb[start : start + 8]
-        rgb = np.stack([resize_crop(np.ascontiguousarray(each), settings.size_px) for each in part])
-        features.append(features_of(model, rgb, fabric))
-    pool_features = torch.cat(features)
-    best = np.argsort(labels["area"])[: len(pool) // 2]
-    chosen = np.random.default_rng(seed).choice(
-        best, min(settings.degraded_pictures, len(best)), replace=False
-    )
-    pairs = degraded_features(model, pool, chosen, settings, fabric, seed) if len(chosen) else None
     check = degraded_features(model, clean, np.arange(len(clean)), settings, fabric, seed + 1)
-
-    valid = torch.from_numpy(labels["weights"] > 0.5).flatten()
-    cells = cells_of(pool_features)[valid]
-    bad = torch.from_numpy(labels["bad"]).flatten()[valid]
-    adapter = fit_adapter(cells, bad, pairs, settings, seed)
-    logits = torch.cat([adapter(cells_of(each[None]).float()) for each in pool_features])
-    probability = logits.sigmoid().numpy().reshape(labels["weights"].shape)
+    if settings.adapter == "dense":
+        taught = teach_pictures(fabric, settings, model, pool, labels, check, out, seed)
+    else:
+        taught = teach_cells(fabric, settings, model, pool, labels, check, seed)
+    probability = torch.from_numpy(taught.pool).sigmoid().numpy()
     if not fabric.is_global_zero:
         return
     (out / "teacher").mkdir(exist_ok=True)
     np.save(out / "teacher" / "pool.npy", probability)
-    save_file(adapter.state_dict(), out / "teacher.safetensors")
-    agreement = roc_auc_score(bad.numpy(), probability.ravel()[valid.numpy()])
-    summary = {"auroc_on_pseudo_labels": float(agreement), "local_auroc": local_auroc(adapter, check)}
+    save_file(taught.state, out / "teacher.safetensors")
+    agreement = roc_auc_score(labels.bad[labels.valid], probability[labels.valid])
+    summary = {
+        "auroc_on_pseudo_labels": float(agreement),
+        "local_auroc": local_auroc(taught.check, check),
+    }
     (out / "teacher.json").write_text(json.dumps(summary, indent=2) + "\n")
     print(f"teacher: {json.dumps(summary)}", flush=True)
-    mean = (probability * labels["weights"]).sum((1, 2)) / labels["weights"].sum((1, 2))
+    mean = (probability * labels.weights).sum((1, 2)) / labels.weights.sum((1, 2))
     order = np.argsort(mean)
     picked = order[np.linspace(0, len(order) - 1, 12).astype(int)]
     rows = [([pool.rgb[k], figures.blend(pool.rgb[k], probability[k])], f"{1 - mean[k]:.2f}") for k in picked]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("torch")
+safetensors = pytest.importorskip("safetensors.torch")
 pytestmark = [pytest.mark.train, pytest.mark.slow]
 
 TOY = Path(__file__).parents[2] / "training/configs/toy.toml"
@@ -106,6 +107,35 @@ def test_run_changed_segmenter_drops_its_checkpoints_and_its_vessel_maps(toy_run
     assert "resumed" not in shown
     # The pool's vessel maps are the new segmenter's.
     assert maps.stat().st_mtime_ns > before
+
+
+def test_run_dense_teacher_teaches_the_student(toy_run, tmp_path):
+    from training.run import main
+
+    out = tmp_path / "run"
+    shutil.copytree(toy_run, out)
+    text = TOY.read_text()
+    for old, new in (
+        ('adapter = "multi_layer"', 'adapter = "dense"\ndense = { width = 8, prior = 0.1, workers = 0 }'),
+        ("degraded_pictures = 6", "degraded_pictures = 0"),
+        ("ranking_weight = 0.5", "ranking_weight = 0.0"),
+        ("batch_cells = 128", "batch_cells = 144"),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    changed = tmp_path / "dense.toml"
+    changed.write_text(text)
+    before = np.load(out / "teacher/pool.npy")
+    main(["--config", str(changed), "--out", str(out)])
+    after = np.load(out / "teacher/pool.npy")
+    assert after.shape == before.shape
+    assert not np.array_equal(after, before)
+    assert (out / "teacher.loss.png").stat().st_size > 1000
+    assert "reduce.weight" in safetensors.load_file(out / "teacher.safetensors")
+    for stage in ("student", "export"):
+        assert (out / f"{stage}.done.json").stat().st_mtime_ns > (
+            toy_run / f"{stage}.done.json"
+        ).stat().st_mtime_ns
 
 
 def test_run_wrong_stage_is_a_usage_error(tmp_path, capsys):

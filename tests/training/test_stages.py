@@ -19,12 +19,13 @@ def test_config_unknown_and_missing_keys_are_named(tmp_path):
         config.load(path)
 
 
-@pytest.mark.parametrize("name", ["cpu", "paper", "toy"])
+@pytest.mark.parametrize("name", ["cpu", "paper", "cp", "toy"])
 def test_config_shipped_recipes_load(name):
     from training import config
 
     loaded = config.load(config.Path(__file__).parents[2] / f"training/configs/{name}.toml")
     assert loaded.student.size_px == 16 * loaded.student.grid == 16 * loaded.pseudo.grid
+    assert loaded.teacher.grid == loaded.pseudo.grid
 
 
 def test_rate_at_warms_up_stays_flat_and_ends_at_zero():
@@ -252,7 +253,8 @@ def test_grid_features_of_a_transformer_are_its_tokens_on_the_grid(monkeypatch):
     import timm
 
     from efiqa.export import backbones
-    from training.teacher import GridFeatures, TeacherSettings
+    from training.features import GridFeatures
+    from training.teacher import TeacherSettings
 
     # Weights by chance: the hub's need a network, and the shape of the answer does not depend on them.
     monkeypatch.setattr(
@@ -271,6 +273,7 @@ def test_grid_features_of_a_transformer_are_its_tokens_on_the_grid(monkeypatch):
         batch_cells=1,
         learning_rate=1e-3,
         weight_decay=0.0,
+        adapter="linear",
     )
     model = GridFeatures(settings).eval()
     rgb = torch.rand(2, 3, 64, 64)

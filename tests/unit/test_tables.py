@@ -128,6 +128,27 @@ def local_figures(count: int) -> dict[str, Any]:
     }
 
 
+def adapters_results() -> dict[str, Any]:
+    row = {
+        "title": "dense",
+        "local": {"all": local_figures(8)},
+        "parameters": {"total": 3_400_000, "trained": 1234},
+        "network_ms": summary([30.04]),
+        "engine": "OpenVINO, 2 threads",
+    }
+    task = {"title": "A / B", "n_good": 3, "n_bad": 2, "methods": {"dense": figures(0.987)}}
+    return {
+        "command": "python -m training.compare_adapters",
+        "machine": MACHINE,
+        "methods": {"dense": row},
+        "tasks": {"a_b": task},
+        "pool_pictures": 100,
+        "size_px": 384,
+        "dense": {"width": 32, "epochs": 4, "prior": 0.0995},
+        "n_clean_pictures": 40,
+    }
+
+
 def latency_results() -> dict[str, Any]:
     times = {stage: summary([1.0, 2.0, 3.0]) for stage in ("fov", "engine", "overlay", "total")}
     threads = {
@@ -211,6 +232,7 @@ def repository(tmp_path: Path) -> Path:
     (folder / "quality.json").write_text(json.dumps(quality_results()))
     (folder / "latency.json").write_text(json.dumps(latency_results()))
     write(folder, "build_plans.json", plans_results())
+    write(folder, "adapters.json", adapters_results())
     write(folder, "gpu-h100-abc.json", gpu_results("2026-01-01T00:00:00+00:00"))
     text = "# A\n\n<!-- quality:begin -->\nold\n<!-- quality:end -->\n\nend\n"
     (tmp_path / "README.md").write_text(text)
@@ -298,6 +320,7 @@ def test_main_markers_of_other_programs_stay(repository: Path) -> None:
         "quality-detail",
         "verdicts",
         "local",
+        "adapters",
         "latency",
         "stages",
         "plans",
@@ -324,6 +347,13 @@ def test_local_missing_figure_is_a_dash(repository: Path) -> None:
     text = tables.content_of("local", repository / "benchmarks" / "results")
     assert "| blur | 4 | 95.0 | 94.0 | - | 80.0 | - |" in text
     assert "| STARE | 8 | 95.0 | 94.0 | - | 80.0 | 2.5 |" in text
+
+
+def test_adapters_states_figures_size_time_and_prior(repository: Path) -> None:
+    text = tables.content_of("adapters", repository / "benchmarks" / "results")
+    assert "| dense | 98.7 | 95.0 | 80.0 | 3,400,000 | 1,234 | 30.0 |" in text
+    assert "100 pictures of the pool at 384 px; dense: width 32, 4 looks at each picture, prior 0.100" in text
+    assert "OpenVINO, 2 threads" in text
 
 
 def test_local_has_a_row_over_the_first_kinds_where_they_were_counted(repository: Path) -> None:
