@@ -31,6 +31,7 @@ from training.student_samples import (
     StudentSettings,
     Teaching,
     filled_outside,
+    hard_samples,
     lowered,
     normalised,
 )
@@ -156,15 +157,14 @@ def run(
     torch.manual_seed(seed)
     model = Student(settings.width).to(memory_format=torch.channels_last)
     model.freeze(settings.frozen_blocks)
+    teaching, loss = Teaching(pool, teacher, badness, annotated), partial(student_loss, settings)
+    samples = StudentSamples(teaching, settings)
+    model = train(fabric, model, samples, loss, settings.loop, seed=seed, folder=out, name="student")
+    model.requires_grad_(True)
+    model.freeze(settings.frozen_blocks)
+    samples = hard_samples(teaching, settings)
     model = train(
-        fabric,
-        model,
-        StudentSamples(Teaching(pool, teacher, badness, annotated), settings),
-        partial(student_loss, settings),
-        settings.loop,
-        seed=seed,
-        folder=out,
-        name="student",
+        fabric, model, samples, loss, settings.refine, seed=seed + 1000, folder=out, name="student.refine"
     )
     if not fabric.is_global_zero:
         return

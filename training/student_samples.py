@@ -5,7 +5,7 @@ A sample is a function of a generator alone, so that training can be resumed and
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import albumentations as A
 import cv2
@@ -16,7 +16,8 @@ from scipy import ndimage
 
 from training.backbone import LITE0_MEAN, LITE0_STD
 from training.data import BoolArray, ByteArray, CropSet, FloatArray, resize_crop
-from training.degrade import REASONS, colour_cast, random_degradation
+from training.degrade import KINDS, OWN_PLACE, REASONS, Degraded, colour_cast, degrade, random_degradation
+from training.degrade_shapes import random_support
 from training.loop import LoopSettings, Sample
 from training.not_fundus import random_scene
 from training.pseudo_labels import shrink, to_grid
@@ -33,7 +34,8 @@ class StudentSettings:
     Of the degraded ones ``annotated_share`` are of the vessel sets, the others of the best ``clean_share`` of
     the pool; ``second_defect_share`` have two defects. ``prior_correction``: how much of the log-odds that
     the positive weight gave to the teacher's map is taken back: 0 none, 1 all, which leaves a probability.
-    The weights are those of the loss's terms beside the map's cross-entropy. ``frozen_blocks`` first blocks
+    ``loop`` teaches all of it; ``refine`` then what is hard (`hard_samples`), and there ``refine_spot_share`` of
+    the degraded pictures have a spot of the macula's size. The weights are those of the loss's terms beside the map's cross-entropy. ``frozen_blocks`` first blocks
     of the backbone keep their ImageNet weights: they run at strides 2 and 4, where the gradient of a
     depthwise convolution costs more than all the rest on a CPU.
     """
@@ -53,8 +55,14 @@ class StudentSettings:
     not_fundus_weight: float
     frozen_blocks: int
     loop: LoopSettings
+    refine_spot_share: float
+    refine: LoopSettings
 
 
+# What the first phase takes for one another or misses, on the training split: dark blobs for shadows, thin
+# haze for defocus.
+HARD_KINDS = (*KINDS, "under_exposed", "under_exposed", "haze", "occlusion")
+SPOT_KINDS = ("under_exposed", "under_exposed", "haze", "defocus")
 CAST_SHARE = 0.2  # of pictures that get another camera's colours
 CLEAN_KEPT = 0.12  # of pictures to degrade that stay as they are: most photographs have no defect
 
@@ -159,8 +167,17 @@ class StudentSamples:
     whether these are known (1,), and whether it is no fundus (1,).
     """
 
-    def __init__(self, teaching: Teaching, settings: StudentSettings) -> None:
+    def __init__(
+        self,
+        teaching: Teaching,
+        settings: StudentSettings,
+        *,
+        kinds: tuple[str, ...] = KINDS,
+        spot_share: float = 0.0,
+    ) -> None:
         self._from = teaching
+        self._kinds = kinds
+        self._spot_share = spot_share
         self._settings = settings
         order = np.argsort(teaching.badness)
         self._clean = order[: max(1, int(settings.clean_share * len(order)))]
@@ -213,12 +230,19 @@ class StudentSamples:
         reasons = np.zeros((len(REASON_CHANNELS), settings.grid, settings.grid), np.float32)
         defects = 0 if rng.random() < CLEAN_KEPT else 2 if rng.random() < settings.second_defect_share else 1
         for _ in range(defects):
-            damaged = random_degradation(rgb, visible, rng)
+            damaged = self._damaged(rgb, visible, rng)
             lost = np.clip(to_grid(damaged.hidden, settings.grid) / share, 0, 1)
             cause = reasons[REASON_CHANNELS.index(REASONS[damaged.kind])]
             cause[:] = 1 - (1 - cause) * (1 - lost)
             rgb, target = damaged.rgb, 1 - (1 - target) * (1 - lost)
         return self._sample(rgb, visible, target, reasons=reasons)
+
+    def _damaged(self, rgb: ByteArray, visible: BoolArray, rng: np.random.Generator) -> Degraded:
+        if self._spot_share and rng.random() < self._spot_share:
+            kind = SPOT_KINDS[int(rng.integers(len(SPOT_KINDS)))]
+            support, _ = random_support(visible, rng, shapes=("spot",))
+            return degrade(rgb, visible, kind, rng.uniform(0.5, 1.0), rng, local=True, support=support)
+        return random_degradation(rgb, visible, rng, kinds=self._kinds)
 
     def _not_fundus(self, rng: np.random.Generator) -> Sample:
         rgb, visible = random_scene(self._settings.size_px, rng)
@@ -245,3 +269,18 @@ class StudentSamples:
             "reasons_known": torch.tensor([float(reasons is not None)]),
             "not_fundus": torch.tensor([float(not_fundus)]),
         }
+
+
+def hard_samples(teaching: Teaching, settings: StudentSettings) -> StudentSamples:
+    """Return the samples of the second phase: more of HARD_KINDS, of spots, and of pictures that are clean.
+
+    The best half of what was degraded in the first phase counts as clean here, as the vessel sets do: where
+    the teacher doubts the rim or the macula of such a picture, it is wrong more often than right.
+    """
+    order = np.argsort(teaching.badness)
+    clean = order[: max(1, int(settings.clean_share * len(order) / 2))]
+    teacher = teaching.teacher.copy()
+    teacher[clean] = 0
+    known = Teaching(teaching.pool, teacher, teaching.badness, teaching.annotated)
+    halved = replace(settings, clean_share=settings.clean_share / 2)
+    return StudentSamples(known, halved, kinds=HARD_KINDS, spot_share=settings.refine_spot_share)
