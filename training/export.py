@@ -27,6 +27,7 @@ from training.degrade import graded_degradation
 from training.progress import track
 from training.pseudo_labels import shrink, to_grid
 from training.refusal_limit import refusal_limit
+from training.region_threshold import region_threshold
 from training.student import Student, answers, load_student
 from training.student_samples import CHANNELS, normalised
 
@@ -115,6 +116,9 @@ def run(config: Config, pool: CropSet, clean: CropSet, out: Path, manifest_hash:
         limits = [best_limit(lost, scores, allowed) for allowed in (good, usable)]
         points[name] = {"good_min_score": limits[0][0], "usable_min_score": min(limits[1][0], limits[0][0])}
         accuracy[name] = [limits[0][1], limits[1][1]]
+    threshold = region_threshold(
+        model, clean, settings.size_px, settings.grid, config.export.calibration_pictures, config.seed + 6
+    )
     parity = trial.figures.to_contract(reference=gate.REFERENCE, runner=trial.runner)
     spec = pictures.InputSpec(settings.size_px, LITE0_MEAN, LITE0_STD)
     golden = document.golden_sample(spec, lambda inputs: torch_logits(model, inputs))
@@ -130,6 +134,7 @@ def run(config: Config, pool: CropSet, clean: CropSet, out: Path, manifest_hash:
                 answers(refusal.min_probability),
                 (settings.grid, settings.grid),
                 parity,
+                threshold.probability,
             ),
             spec,
             points,
@@ -141,6 +146,7 @@ def run(config: Config, pool: CropSet, clean: CropSet, out: Path, manifest_hash:
     summary = {
         "parity": parity,
         "refusal": refusal.to_dict(),
+        "region_threshold": threshold.to_dict(),
         "operating_points": points,
         "balanced_accuracy_of_limits": accuracy,
         "clean_score_quantiles_01_05_50": [float(v) for v in np.quantile(clean_scores, (0.01, 0.05, 0.5))],

@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from training.backbone import LITE0_MEAN, LITE0_STD
 from training.data import BoolArray, ByteArray, CropSet, FloatArray, resize_crop
-from training.degrade import KINDS, OWN_PLACE, REASONS, Degraded, colour_cast, degrade, random_degradation
+from training.degrade import KINDS, REASONS, Degraded, colour_cast, degrade, random_degradation
 from training.degrade_shapes import random_support
 from training.loop import LoopSettings, Sample
 from training.not_fundus import random_scene
@@ -34,10 +34,11 @@ class StudentSettings:
     Of the degraded ones ``annotated_share`` are of the vessel sets, the others of the best ``clean_share`` of
     the pool; ``second_defect_share`` have two defects. ``prior_correction``: how much of the log-odds that
     the positive weight gave to the teacher's map is taken back: 0 none, 1 all, which leaves a probability.
-    ``loop`` teaches all of it; ``refine`` then what is hard (`hard_samples`), and there ``refine_spot_share`` of
-    the degraded pictures have a spot of the macula's size. The weights are those of the loss's terms beside the map's cross-entropy. ``frozen_blocks`` first blocks
-    of the backbone keep their ImageNet weights: they run at strides 2 and 4, where the gradient of a
-    depthwise convolution costs more than all the rest on a CPU.
+    ``loop`` teaches all of it; ``refine`` then what is hard (`hard_samples`), and there
+    ``refine_spot_share`` of the defects are spots of the macula's size. The weights are those of the loss's
+    terms beside the map's cross-entropy. ``frozen_blocks`` first blocks of the backbone keep their ImageNet
+    weights: they run at strides 2 and 4, where the gradient of a depthwise convolution costs more than all
+    the rest on a CPU.
     """
 
     size_px: int

@@ -43,7 +43,10 @@ ANATOMY_ALONE = Channels(("anatomy_not_visible",))
 
 @dataclass(frozen=True)
 class Graph:
-    """A graph's bytes and what the contract says of it; ``parity`` is the contract's field."""
+    """A graph's bytes and what the contract says of it; ``parity`` is the contract's field.
+
+    ``region_threshold``: probability from which a cell belongs to a bad region.
+    """
 
     data: bytes
     precision: str
@@ -51,6 +54,7 @@ class Graph:
     channels: Channels
     grid: tuple[int, int]  # height, width
     parity: Mapping[str, Any]
+    region_threshold: float = 0.5
 
 
 def make_contract(
@@ -98,7 +102,7 @@ def make_contract(
             "activation": "sigmoid",
             "calibration": {"scale": 1.0, "offset": 0.0},
         },
-        "map": {"region_threshold": 0.5},
+        "map": {"region_threshold": graph.region_threshold},
         "reasons": graph.channels.reasons and dict(graph.channels.reasons),
         "not_a_fundus": graph.channels.not_a_fundus and dict(graph.channels.not_a_fundus),
         "operating_points": {key: dict(limits) for key, limits in points.items()},

@@ -176,3 +176,31 @@ def test_best_refusal_limit_where_they_overlap_spares_the_real_ones():
     limit = best_refusal_limit(np.linspace(-9, 2, 1000), np.linspace(-4, 9, 1000))
     assert limit.real_refused <= 0.002
     assert limit.scenes_refused < 0.8
+
+
+def test_best_threshold_is_where_the_regions_overlap_the_defects():
+    from training.region_threshold import best_threshold
+
+    hidden = np.float32([0, 0, 0, 0.2, 0.8, 0.9, 1.0])
+    probability = np.float32([0.0, 0.1, 0.31, 0.33, 0.37, 0.6, 0.9])
+    found = best_threshold([(hidden, probability), (hidden[:3], probability[:3])], [probability[:4]])
+    assert found.probability in (0.34, 0.36)
+    assert found.dice == 1
+    assert found.clean_share == 0
+
+
+def test_hard_samples_count_the_best_pictures_as_clean_and_show_spots():
+    from training.student_samples import hard_samples
+
+    make, settings = samples(clean_share=0.5, refine_spot_share=1.0, second_defect_share=0.0)
+    hard = hard_samples(make._from, settings)
+    assert hard._from.teacher[0].max() == 0
+    assert (hard._from.teacher[1:] == make._from.teacher[1:]).all()
+    assert make._from.teacher[0].max() > 0  # the first phase's stay as they are
+    make, settings = samples(
+        degraded_share=1.0, not_fundus_share=0.0, refine_spot_share=1.0, second_defect_share=0.0
+    )
+    rows = drawn(hard_samples(make._from, settings), 20)
+    hidden = [1 - (1 - row["reasons"]).prod(0).mean().item() for row in rows]
+    assert max(hidden) < 0.2  # a spot is small
+    assert np.mean(hidden) > 0.005
