@@ -150,7 +150,7 @@ def run(
     labels = np.load(out / "pseudo" / "labels.npz")
     weights, bad = labels["weights"], labels["bad"][labels["weights"] > 0.5]
     # As the teacher weighed its positives: see training.teacher.
-    log_odds = settings.prior_correction * float(np.log((~bad).sum() / max(1, bad.sum())))
+    log_odds = settings.prior_correction * float(np.log(max(1, (~bad).sum()) / max(1, bad.sum())))
     maps = lowered(np.load(out / "teacher" / "pool.npy").astype(np.float32), log_odds)
     teacher = filled_outside(maps, weights)
     badness = (teacher * weights).sum((1, 2)) / weights.sum((1, 2))
