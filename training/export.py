@@ -10,6 +10,7 @@ Output: ``export/efiqa.onnx``, ``export/efiqa.onnx.json``, ``export.json``.
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,10 +23,11 @@ from efiqa.export import document, gate, onnx_files, pictures
 from efiqa.export.backbones import split_head
 from efiqa.export.pipeline import OUTPUTS, Network, write_files
 from training.backbone import LITE0_ID, LITE0_LICENCE, LITE0_MEAN, LITE0_STD
-from training.data import ByteArray, CropSet, FloatArray, resize_crop
+from training.data import ByteArray, CropSet, FloatArray
 from training.degrade import graded_degradation
+from training.features import crops_at
 from training.progress import track
-from training.pseudo_labels import shrink, to_grid
+from training.pseudo_labels import crop_on_grid
 from training.refusal_limit import refusal_limit
 from training.region_threshold import region_threshold
 from training.student import Student, answers, load_student
@@ -72,9 +74,7 @@ def graded_scores(
     lost, scores, clean_scores = [], [], []
     rng = np.random.default_rng(seed)
     for index in track(range(min(count, len(clean))), "operating points"):
-        rgb = resize_crop(np.ascontiguousarray(clean.rgb[index]), size_px)
-        visible = shrink(clean.visible[index], size_px)
-        weights = to_grid(visible, grid)
+        rgb, visible, weights = crop_on_grid(clean, index, size_px, grid)
         clean_scores.append(score(model, rgb, weights))
         lost.append(0.0)
         scores.append(clean_scores[-1])
@@ -101,7 +101,7 @@ def run(config: Config, pool: CropSet, clean: CropSet, out: Path, manifest_hash:
     model = load_student(out / "student.pt")
     settings = config.student
     path = folder / MODEL_NAME
-    crops = [resize_crop(np.ascontiguousarray(rgb), settings.size_px) for rgb in clean.rgb[:32]]
+    crops = crops_at(clean, range(min(32, len(clean))), settings.size_px)
     images = np.stack([normalised(rgb).numpy() for rgb in crops])
     graph, trial = judged_graph(model, settings.size_px, images)
     if trial.failures:
@@ -145,8 +145,8 @@ def run(config: Config, pool: CropSet, clean: CropSet, out: Path, manifest_hash:
     write_files(path, graph, golden, contract)
     summary = {
         "parity": parity,
-        "refusal": refusal.to_dict(),
-        "region_threshold": threshold.to_dict(),
+        "refusal": asdict(refusal),
+        "region_threshold": asdict(threshold),
         "operating_points": points,
         "balanced_accuracy_of_limits": accuracy,
         "clean_score_quantiles_01_05_50": [float(v) for v in np.quantile(clean_scores, (0.01, 0.05, 0.5))],

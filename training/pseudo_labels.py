@@ -16,7 +16,7 @@ from lightning.fabric import Fabric
 from numpy.typing import NDArray
 
 from training import figures, vuad
-from training.data import BoolArray, ByteArray, CropSet, FloatArray
+from training.data import BoolArray, ByteArray, CropSet, FloatArray, resize_crop
 from training.settings import settings
 
 
@@ -57,6 +57,15 @@ def to_grid(values: NDArray[np.generic], grid: int) -> FloatArray:
 def shrink(visible: NDArray[np.generic], size_px: int) -> NDArray[np.bool_]:
     """Return a visible mask (S, S) at another side."""
     return to_grid(visible, size_px) > 0.5
+
+
+def crop_on_grid(
+    crops: CropSet, index: int, size_px: int, grid: int
+) -> tuple[ByteArray, BoolArray, FloatArray]:
+    """Return a crop (S, S, 3) at ``size_px``, what is visible (S, S), and the cells' visible share (g, g)."""
+    rgb = resize_crop(np.ascontiguousarray(crops.rgb[index]), size_px)
+    visible = shrink(crops.visible[index], size_px)
+    return rgb, visible, to_grid(visible, grid)
 
 
 def cell_labels(

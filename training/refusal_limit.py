@@ -7,16 +7,16 @@ scenes of training.not_fundus with seeds that training did not use.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from training.data import ByteArray, CropSet, FloatArray, resize_crop
+from training.data import ByteArray, CropSet, FloatArray
 from training.not_fundus import random_scene
 from training.progress import track
-from training.pseudo_labels import shrink, to_grid
+from training.pseudo_labels import crop_on_grid, to_grid
 from training.student import Student
 from training.student_samples import normalised
 
@@ -35,10 +35,6 @@ class RefusalLimit:
     min_probability: float
     real_refused: float
     scenes_refused: float
-
-    def to_dict(self) -> dict[str, float]:
-        """Return the fields, ready for JSON."""
-        return asdict(self)
 
 
 @torch.no_grad()
@@ -65,8 +61,7 @@ def refusal_limit(model: Student, pool: CropSet, size_px: int, grid: int, seed: 
     """Return the limit for ``model`` on inputs of ``size_px``, whose answer has ``grid`` cells a side."""
     real = []
     for index in track(range(0, len(pool), max(1, len(pool) // PICTURES)), "real pictures"):
-        rgb = resize_crop(np.ascontiguousarray(pool.rgb[index]), size_px)
-        weights = to_grid(shrink(pool.visible[index], size_px), grid)
+        rgb, _, weights = crop_on_grid(pool, index, size_px, grid)
         real.append(not_fundus_logit(model, rgb, weights))
     scenes = []
     for number in track(range(len(real)), "scenes"):

@@ -6,15 +6,15 @@ one whose regions overlap them best, by the mean Dice of the pictures.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
-from training.data import CropSet, FloatArray, resize_crop
+from training.data import CropSet, FloatArray
 from training.degrade import degrade
 from training.metrics import dice
 from training.progress import track
-from training.pseudo_labels import shrink, to_grid
+from training.pseudo_labels import crop_on_grid, to_grid
 from training.student import Student, predict
 
 KINDS = ("defocus", "under_exposed", "glare", "haze", "occlusion")
@@ -30,10 +30,6 @@ class RegionThreshold:
     probability: float
     dice: float
     clean_share: float
-
-    def to_dict(self) -> dict[str, float]:
-        """Return the fields, ready for JSON."""
-        return asdict(self)
 
 
 def best_threshold(cells: list[tuple[FloatArray, FloatArray]], clean: list[FloatArray]) -> RegionThreshold:
@@ -52,9 +48,7 @@ def region_threshold(
     cells, clean = [], []
     rng = np.random.default_rng(seed)
     for index in track(range(min(count, len(crops))), "region threshold"):
-        rgb = resize_crop(np.ascontiguousarray(crops.rgb[index]), size_px)
-        visible = shrink(crops.visible[index], size_px)
-        weights = to_grid(visible, grid)
+        rgb, visible, weights = crop_on_grid(crops, index, size_px, grid)
         inside = weights > 0.5
         damaged = [degrade(rgb, visible, kind, rng.uniform(*SEVERITY), rng, local=True) for kind in KINDS]
         maps = predict(model, np.stack([rgb, *(each.rgb for each in damaged)]))

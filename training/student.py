@@ -23,8 +23,10 @@ from torch.nn import functional as F
 from efiqa.export.document import Channels
 from training import figures
 from training.backbone import Lite0Features
-from training.data import ByteArray, CropSet, FloatArray, resize_crop
+from training.data import ByteArray, CropSet, FloatArray
+from training.features import crops_at
 from training.loop import Batch, save_atomically, train
+from training.pseudo_labels import Labels
 from training.student_samples import (
     CHANNELS,
     StudentSamples,
@@ -147,8 +149,8 @@ def run(
     fabric: Fabric, settings: StudentSettings, pool: CropSet, annotated: CropSet, out: Path, seed: int
 ) -> None:
     """Train the student on the pool and the vessel sets' ``annotated`` pictures; write the stage's files."""
-    labels = np.load(out / "pseudo" / "labels.npz")
-    weights, bad = labels["weights"], labels["bad"][labels["weights"] > 0.5]
+    labels = Labels.load(out)
+    weights, bad = labels.weights, labels.bad[labels.valid]
     # As the teacher weighed its positives: see training.teacher.
     log_odds = settings.prior_correction * float(np.log(max(1, (~bad).sum()) / max(1, bad.sum())))
     maps = lowered(np.load(out / "teacher" / "pool.npy").astype(np.float32), log_odds)
@@ -171,7 +173,7 @@ def run(
     save_student(model, settings, out / "student.pt")
     order = np.argsort(badness)
     picked = order[np.linspace(0, len(order) - 1, 12).astype(int)]
-    rgb = np.stack([resize_crop(np.ascontiguousarray(pool.rgb[k]), settings.size_px) for k in picked])
+    rgb = crops_at(pool, picked, settings.size_px)
     maps = predict(model.float(), rgb)
     scores = 1 - (maps * weights[picked]).sum((1, 2)) / weights[picked].sum((1, 2))
     rows = [

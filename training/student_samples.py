@@ -16,7 +16,15 @@ from scipy import ndimage
 
 from training.backbone import LITE0_MEAN, LITE0_STD
 from training.data import BoolArray, ByteArray, CropSet, FloatArray, resize_crop
-from training.degrade import KINDS, REASONS, Degraded, colour_cast, degrade, random_degradation
+from training.degrade import (
+    KINDS,
+    REASONS,
+    Degraded,
+    colour_cast,
+    combined_strength,
+    degrade,
+    random_degradation,
+)
 from training.degrade_shapes import random_support
 from training.loop import LoopSettings, Sample
 from training.not_fundus import random_scene
@@ -234,8 +242,8 @@ class StudentSamples:
             damaged = self._damaged(rgb, visible, rng)
             lost = np.clip(to_grid(damaged.hidden, settings.grid) / share, 0, 1)
             cause = reasons[REASON_CHANNELS.index(REASONS[damaged.kind])]
-            cause[:] = 1 - (1 - cause) * (1 - lost)
-            rgb, target = damaged.rgb, 1 - (1 - target) * (1 - lost)
+            cause[:] = combined_strength(cause, lost)
+            rgb, target = damaged.rgb, combined_strength(target, lost)
         return self._sample(rgb, visible, target, reasons=reasons)
 
     def _damaged(self, rgb: ByteArray, visible: BoolArray, rng: np.random.Generator) -> Degraded:

@@ -28,13 +28,13 @@ from torch.nn import functional as F
 
 from efiqa.export.adapters import DenseAdapter
 from training import figures
-from training.data import CropSet, FloatArray, resize_crop
+from training.data import CropSet, FloatArray
 from training.degrade import random_degradation
 from training.dense_adapter import DenseSettings, dense_logits, fit_dense
 from training.features import BATCH, GridFeatures, cached_maps, crops_at, features_of
 from training.loop import LoopSettings
 from training.progress import track
-from training.pseudo_labels import Labels, shrink, to_grid
+from training.pseudo_labels import Labels, crop_on_grid, to_grid
 from training.settings import later, settings
 
 
@@ -122,14 +122,13 @@ def degraded_features(
     clean, degraded, strength, weights, kinds = [], [], [], [], []
     for order, index in enumerate(track(list(chosen), "degraded pictures")):
         rng = np.random.default_rng([seed, order])
-        rgb = resize_crop(np.ascontiguousarray(crops.rgb[index]), settings.size_px)
-        visible = shrink(crops.visible[index], settings.size_px)
+        rgb, visible, share = crop_on_grid(crops, index, settings.size_px, settings.grid)
         damaged = random_degradation(rgb, visible, rng)
         both = features_of(model, np.stack([rgb, damaged.rgb]), fabric)
         clean.append(both[0])
         degraded.append(both[1])
-        weights.append(to_grid(visible, settings.grid))
-        strength.append(to_grid(damaged.strength, settings.grid) / np.maximum(weights[-1], 1e-6))
+        weights.append(share)
+        strength.append(to_grid(damaged.strength, settings.grid) / np.maximum(share, 1e-6))
         kinds.append(damaged.kind)
     return DegradedSet(
         torch.stack(clean), torch.stack(degraded), np.stack(strength), np.stack(weights), kinds
