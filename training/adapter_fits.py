@@ -21,8 +21,8 @@ from training.dense_adapter import DenseSettings, fit_dense
 from training.features import BATCH, GridFeatures, MapRows, cached_maps, crops_at, on_grid, split_rows
 from training.pseudo_labels import Labels
 from training.run import Pipeline
-from training.student_samples import normalised
 from training.teacher import TeacherSettings, cells_of, fit_adapter
+from training.views import normalised
 
 STRIDES = (4, 8, 16, 32)
 ADAPTERS = ("linear", "multi_layer", "dense")

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,6 +24,7 @@ from training.degrade_shapes import round_support
 from training.landmarks import Landmarks, find_landmarks
 from training.local_defects import CROP_PX, clean_frames
 from training.progress import track
+from training.pseudo_labels import rim_cells
 from training.reason_figures import camera_window, hidden_cells
 
 LITTLE = 0.02  # where both means are below, no cell is near an alarm and their ratio says little
@@ -69,13 +69,6 @@ def near_fovea(found: Landmarks, side_px: int, grid: tuple[int, ...]) -> BoolArr
     y, x = ((np.arange(count) + 0.5) * side_px / count for count in grid)
     distance = np.hypot(x[None, :] - found.fovea[0], y[:, None] - found.fovea[1])
     return np.asarray(distance <= found.disc_diameter)
-
-
-def rim_cells(weights: FloatArray) -> BoolArray:
-    """Return the outermost ring of the cells (h, w) that lie in the field, in part or whole."""
-    inside = (weights > 0).astype(np.uint8)
-    core = cv2.erode(np.pad(inside, 1), np.ones((3, 3), np.uint8))[1:-1, 1:-1]
-    return np.asarray((inside > 0) & (core == 0))
 
 
 def field_shape(report: QualityReport) -> str:

@@ -31,7 +31,8 @@ from training.pseudo_labels import crop_on_grid
 from training.refusal_limit import refusal_limit
 from training.region_threshold import region_threshold
 from training.student import Student, answers, load_student
-from training.student_samples import CHANNELS, normalised
+from training.student_samples import CHANNELS
+from training.views import normalised
 
 if TYPE_CHECKING:
     from training.config import Config

@@ -20,9 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training import figures
-from training.data import drimdb_good, read_manifest, vessel_pictures
+from training.data import CropSet, drimdb_good, read_manifest, vessel_pictures
 from training.degrade_light import blur
 from training.local_defects import clean_frames
+from training.progress import track
 
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
@@ -65,6 +66,16 @@ def find_landmarks(rgb: ByteArray, visible: BoolArray) -> Landmarks | None:
     if found is None or found.disc_confidence < MIN_DISC or found.fovea_confidence < MIN_FOVEA:
         return None
     return found
+
+
+def foveas_of(crops: CropSet) -> FloatArray:
+    """Return x, y and the disc's diameter (N, 3) of ``crops``, in pixels; NaN where not known."""
+    out = np.full((len(crops), 3), np.nan, np.float32)
+    for index in track(range(len(crops)), "foveas"):
+        found = find_landmarks(np.ascontiguousarray(crops.rgb[index]), crops.visible[index] > 0)
+        if found is not None:
+            out[index] = (*found.fovea, found.disc_diameter)
+    return out
 
 
 def best_guess(rgb: ByteArray, visible: BoolArray) -> Landmarks | None:

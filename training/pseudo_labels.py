@@ -59,6 +59,13 @@ def shrink(visible: NDArray[np.generic], size_px: int) -> NDArray[np.bool_]:
     return to_grid(visible, size_px) > 0.5
 
 
+def rim_cells(weights: FloatArray) -> BoolArray:
+    """Return the outermost ring of the cells (h, w) that lie in the field, in part or whole."""
+    inside = (weights > 0).astype(np.uint8)
+    core = cv2.erode(np.pad(inside, 1), np.ones((3, 3), np.uint8))[1:-1, 1:-1]
+    return np.asarray((inside > 0) & (core == 0))
+
+
 def crop_on_grid(
     crops: CropSet, index: int, size_px: int, grid: int
 ) -> tuple[ByteArray, BoolArray, FloatArray]:

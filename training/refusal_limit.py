@@ -1,7 +1,8 @@
 """From which probability on a picture is refused as no fundus: chosen on the pool and on drawn scenes.
 
-No picture that is assessed is looked at: the real ones are the pool's, of any quality, and the others are
-scenes of training.not_fundus with seeds that training did not use.
+No picture that is assessed is looked at: the real ones are the pool's, of any quality, as they are and as
+other cameras might have shown them (training.views, half of these degraded on top); the others are scenes of
+training.not_fundus. Both are drawn with seeds that training did not use.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ import torch
 from numpy.typing import NDArray
 
 from training.data import ByteArray, CropSet, FloatArray
+from training.degrade import random_degradation
 from training.not_fundus import random_scene
 from training.progress import track
 from training.pseudo_labels import crop_on_grid, to_grid
 from training.student import Student
-from training.student_samples import normalised
+from training.views import normalised, rendered_view
 
-PICTURES = 800  # of the pool, spread evenly, and as many scenes
+PICTURES = 800  # of the pool, spread evenly, each twice, and as many scenes
+DEGRADED_SHARE = 0.5  # of the views
 REFUSED_REAL = 0.002  # of the pool's pictures at most, where the scenes allow it
 SCENES_MISSED = 0.01
 LIMITS = (0.5, 0.95)  # below, a picture that is more likely a fundus would be refused
@@ -63,6 +66,12 @@ def refusal_limit(model: Student, pool: CropSet, size_px: int, grid: int, seed: 
     for index in track(range(0, len(pool), max(1, len(pool) // PICTURES)), "real pictures"):
         rgb, _, weights = crop_on_grid(pool, index, size_px, grid)
         real.append(not_fundus_logit(model, rgb, weights))
+        rng = np.random.default_rng([seed, index])
+        _, rgb, visible = rendered_view(pool, index, size_px, rng)
+        if rng.random() < DEGRADED_SHARE:
+            rgb = random_degradation(rgb, visible, rng).rgb
+        blank = np.where(visible[..., None], rgb, 0).astype(np.uint8)
+        real.append(not_fundus_logit(model, blank, to_grid(visible, grid)))
     scenes = []
     for number in track(range(len(real)), "scenes"):
         rgb, visible = random_scene(size_px, np.random.default_rng([seed, number]))

@@ -1,9 +1,9 @@
 """Stage 5: the student, a small network that runs on the camera.
 
 EfficientNet-Lite0 up to stride 16, its maps of strides 4 and 8 folded in, and a head with a view of the
-whole field. It learns, all without a quality label: the teacher's map on pictures of any quality; the known
-map, and the known causes, of synthetic degradations of clean pictures (the pool's best, and the vessel sets',
-whose vessels an annotator could follow everywhere); and what is not a retina.
+whole field. It learns, all without a quality label: the maps of the teacher and of earlier models on pictures
+of any quality; the known map, and the known causes, of synthetic degradations of clean pictures (the pool's
+best, and the vessel sets', whose vessels an annotator could follow everywhere); and what is not a retina.
 
 Output: ``student.pt``, ``student.json``, ``student.png``.
 """
@@ -23,8 +23,10 @@ from torch.nn import functional as F
 from efiqa.export.document import Channels
 from training import figures
 from training.backbone import Lite0Features
-from training.data import ByteArray, CropSet, FloatArray
+from training.consensus import badness, taught_maps
+from training.data import ByteArray, CropSet, FloatArray, cached_array
 from training.features import crops_at
+from training.landmarks import foveas_of
 from training.loop import Batch, save_atomically, train
 from training.pseudo_labels import Labels
 from training.student_samples import (
@@ -33,10 +35,8 @@ from training.student_samples import (
     StudentSettings,
     Teaching,
     filled_outside,
-    hard_samples,
-    lowered,
-    normalised,
 )
+from training.views import normalised
 
 # From which strength on a cause is named: in a region it then hides about what others leave, and in a
 # picture it is worth a word from a tenth of the field on.
@@ -113,14 +113,15 @@ def load_student(path: Path) -> Student:
 def student_loss(settings: StudentSettings, model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
     """Return the terms of the loss.
 
-    Soft cross-entropy and squared error of the map, squared error of the score, soft cross-entropy of the
-    reasons where they are known, summed over them, and cross-entropy of "not a fundus", whose logit is the
-    mean over the field, as at run time.
+    Soft cross-entropy and squared error of the map, where it is trusted, squared error of the score, soft
+    cross-entropy of the reasons where they are known, summed over them, and cross-entropy of "not a fundus",
+    whose logit is the mean over the field, as at run time.
     """
     logits, target, weight = model(batch["image"]).float(), batch["target"], batch["weight"]
     bad, reasons, not_fundus = logits[:, :1], logits[:, 1:-1], logits[:, -1:]
     probability = bad.sigmoid()
-    total = weight.sum().clamp_min(1)
+    trust = batch["trust"]
+    total = trust.sum().clamp_min(1)
     entropy = F.binary_cross_entropy_with_logits(bad, target, reduction="none")
     share = weight / weight.sum((1, 2, 3), keepdim=True).clamp_min(1)
     score_error = ((probability - target) * share).sum((1, 2, 3))
@@ -130,8 +131,8 @@ def student_loss(settings: StudentSettings, model: nn.Module, batch: Batch) -> d
         (not_fundus * share).sum((2, 3)), batch["not_fundus"], reduction="mean"
     )
     return {
-        "entropy": (entropy * weight).sum() / total,
-        "map": settings.map_weight * ((probability - target).square() * weight).sum() / total,
+        "entropy": (entropy * trust).sum() / total,
+        "map": settings.map_weight * ((probability - target).square() * trust).sum() / total,
         "score": settings.score_weight * score_error.square().mean(),
         "reasons": settings.reason_weight * (causes * known).sum() / known.sum().clamp_min(1),
         "not_fundus": settings.not_fundus_weight * refusal,
@@ -149,35 +150,29 @@ def run(
     fabric: Fabric, settings: StudentSettings, pool: CropSet, annotated: CropSet, out: Path, seed: int
 ) -> None:
     """Train the student on the pool and the vessel sets' ``annotated`` pictures; write the stage's files."""
-    labels = Labels.load(out)
-    weights, bad = labels.weights, labels.bad[labels.valid]
-    # As the teacher weighed its positives: see training.teacher.
-    log_odds = settings.prior_correction * float(np.log(max(1, (~bad).sum()) / max(1, bad.sum())))
-    maps = lowered(np.load(out / "teacher" / "pool.npy").astype(np.float32), log_odds)
-    teacher = filled_outside(maps, weights)
-    badness = (teacher * weights).sum((1, 2)) / weights.sum((1, 2))
+    weights = Labels.load(out).weights
+    maps = taught_maps(out, settings.earlier_models, pool, weights, settings.size_px)
+    maps, measured = filled_outside(maps, weights), badness(maps, weights)
+    foveas = [
+        np.asarray(cached_array(out / "cache" / f"foveas_{name}.npy", partial(foveas_of, crops)))
+        for name, crops in (("pool", pool), ("annotated", annotated))
+    ]
+    teaching = Teaching(pool, maps, measured, annotated, *foveas)
     torch.manual_seed(seed)
     model = Student(settings.width).to(memory_format=torch.channels_last)
     model.freeze(settings.frozen_blocks)
-    teaching, loss = Teaching(pool, teacher, badness, annotated), partial(student_loss, settings)
-    samples = StudentSamples(teaching, settings)
+    samples, loss = StudentSamples(teaching, settings), partial(student_loss, settings)
     model = train(fabric, model, samples, loss, settings.loop, seed=seed, folder=out, name="student")
-    model.requires_grad_(True)
-    model.freeze(settings.frozen_blocks)
-    samples = hard_samples(teaching, settings)
-    model = train(
-        fabric, model, samples, loss, settings.refine, seed=seed + 1000, folder=out, name="student.refine"
-    )
     if not fabric.is_global_zero:
         return
     save_student(model, settings, out / "student.pt")
-    order = np.argsort(badness)
+    order = np.argsort(measured)
     picked = order[np.linspace(0, len(order) - 1, 12).astype(int)]
     rgb = crops_at(pool, picked, settings.size_px)
     maps = predict(model.float(), rgb)
-    scores = 1 - (maps * weights[picked]).sum((1, 2)) / weights[picked].sum((1, 2))
+    scores = 1 - badness(maps, weights[picked])
     rows = [
-        ([rgb[k], figures.blend(rgb[k], maps[k])], f"score {scores[k]:.2f}, teacher {1 - badness[index]:.2f}")
+        ([rgb[k], figures.blend(rgb[k], maps[k])], f"score {scores[k]:.2f}, taught {1 - measured[index]:.2f}")
         for k, index in enumerate(picked)
     ]
     figures.sheet(out / "student.png", rows, columns=3)

@@ -1,0 +1,136 @@
+"""Views of cached crops: as another camera, another framing, or another field would have shown them.
+
+A view is a function of a generator alone. Nothing here hides anatomy: what does is in training.degrade.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import albumentations as A
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from training.backbone import LITE0_MEAN, LITE0_STD
+from training.data import BoolArray, ByteArray, CropSet, resize_crop
+from training.degrade import colour_cast
+from training.pseudo_labels import shrink
+
+CAST_SHARE = 0.3  # of pictures that get another camera's colours
+CAST_REACH = 0.5  # of a channel's light, as a factor exp(+-reach)
+STAMP_SHARE = 0.12  # of pictures with a camera's or a clinic's text in a corner
+STAMP_COLOURS = ((60, 220, 60), (255, 255, 255), (240, 230, 40), (255, 80, 60), (10, 10, 10))
+NARROW = (0.5, 0.8)  # of the crop's side: a camera of 25 to 40 degrees
+
+
+def normalised(rgb: ByteArray) -> torch.Tensor:
+    """Return (3, S, S) as the contract's preprocessing would."""
+    x = torch.from_numpy(rgb).permute(2, 0, 1).float() / 255
+    return (x - torch.tensor(LITE0_MEAN).view(3, 1, 1)) / torch.tensor(LITE0_STD).view(3, 1, 1)
+
+
+@lru_cache(maxsize=1)
+def _harmless() -> A.Compose:
+    """Return changes of colour and coding that hide no vessel: a camera's rendering, mild noise, JPEG."""
+    return A.Compose(
+        [
+            A.RandomBrightnessContrast(0.15, 0.15, p=0.5),
+            A.HueSaturationValue(8, 35, 0, p=0.5),
+            A.RGBShift(12, 8, 12, p=0.3),
+            A.RandomGamma((85, 120), p=0.3),
+            A.ImageCompression(quality_range=(55, 95), p=0.3),
+            A.GaussNoise(std_range=(0.003, 0.012), p=0.2),
+        ]
+    )
+
+
+@dataclass(frozen=True)
+class View:
+    """A square window of a cached crop, turned and flipped. Windows may reach outside (black there)."""
+
+    x: int
+    y: int
+    side: int
+    quarter_turns: int
+    mirror: bool
+    rectangle: tuple[int, int, int, int] | None = None  # x0, y0, x1, y1: what a rectangular frame would show
+    round_stop: bool = False  # only the window's inscribed circle shows, as a camera of a narrower field
+
+    def of(self, plane: NDArray[np.generic]) -> NDArray[np.generic]:
+        """Return the view of a plane (S, S) or (S, S, C) of the crop's own side."""
+        size = plane.shape[0]
+        out = np.zeros((self.side, self.side, *plane.shape[2:]), plane.dtype)
+        left, top, right, bottom = self.rectangle or (0, 0, size, size)
+        x0, y0 = max(self.x, left, 0), max(self.y, top, 0)
+        x1, y1 = min(self.x + self.side, right, size), min(self.y + self.side, bottom, size)
+        out[y0 - self.y : y1 - self.y, x0 - self.x : x1 - self.x] = plane[y0:y1, x0:x1]
+        if self.round_stop:
+            across = np.arange(self.side) - (self.side - 1) / 2
+            out[np.hypot(across[None, :], across[:, None]) > self.side / 2] = 0
+        out = np.rot90(out, self.quarter_turns)
+        return np.ascontiguousarray(out[:, ::-1] if self.mirror else out)
+
+    def point(self, x: float, y: float) -> tuple[float, float]:
+        """Return where the crop's point (x, y), in pixels from its top left corner, lies in the view."""
+        x, y = x - self.x, y - self.y
+        for _ in range(self.quarter_turns % 4):
+            x, y = y, self.side - x
+        return (self.side - x if self.mirror else x), y
+
+
+def random_view(size: int, rng: np.random.Generator) -> View:
+    """Return a view of a crop of side ``size``: whole, closer, of a narrower field, or without a border."""
+    turns, mirror = int(rng.integers(4)), bool(rng.integers(2))
+    choice = rng.random()
+    if choice < 0.42:
+        return View(0, 0, size, turns, mirror)
+    if choice < 0.7:
+        round_stop = choice >= 0.58
+        side = int(size * rng.uniform(*(NARROW if round_stop else (0.75, 1.05))))
+        x, y = (int(rng.uniform(-0.1, 0.1) * size + (size - side) / 2) for _ in range(2))
+        return View(x, y, side, turns, mirror, round_stop=round_stop)
+    # A rectangle inside the circle, 4:3 to 1:1, its longer side across or upright.
+    long = rng.uniform(0.55, 0.85) * size
+    short = long * rng.uniform(0.7, 1.0)
+    width, height = (long, short) if rng.random() < 0.5 else (short, long)
+    x0 = int((size - width) / 2 + rng.uniform(-0.08, 0.08) * size)
+    y0 = int((size - height) / 2 + rng.uniform(-0.08, 0.08) * size)
+    x1, y1, side = x0 + int(width), y0 + int(height), int(long)
+    return View((x0 + x1 - side) // 2, (y0 + y1 - side) // 2, side, turns, mirror, (x0, y0, x1, y1))
+
+
+def rendered_view(
+    crops: CropSet, index: int, size_px: int, rng: np.random.Generator
+) -> tuple[View, ByteArray, BoolArray]:
+    """Return a random view of a crop, its pixels (S, S, 3) in another rendering, and what is visible (S, S).
+
+    S is ``size_px``. Pixels that are not visible may hold anything.
+    """
+    view = random_view(crops.rgb[index].shape[0], rng)
+    rgb = resize_crop(view.of(crops.rgb[index]), size_px)
+    _harmless().set_random_seed(int(rng.integers(2**31)))
+    rgb = _harmless()(image=rgb)["image"]
+    if rng.random() < CAST_SHARE:
+        rgb = colour_cast(rgb, rng, reach=CAST_REACH)
+    rgb = np.ascontiguousarray(rgb)
+    visible = shrink(view.of(crops.visible[index]), size_px)
+    if rng.random() < STAMP_SHARE:
+        _stamp(rgb, visible, rng)
+    return view, rgb, visible
+
+
+def _stamp(rgb: ByteArray, visible: BoolArray, rng: np.random.Generator) -> None:
+    """Write a number, as of a date or a patient, near a corner of what is visible."""
+    rows, columns = np.flatnonzero(visible.any(1)), np.flatnonzero(visible.any(0))
+    if not rows.size:
+        return
+    text = "".join(rng.choice(list("0123456789-/: ODS"), int(rng.integers(3, 12))))
+    scale = rng.uniform(0.25, 0.55) * rgb.shape[0] / 384
+    top = rng.random() < 0.7
+    y = rows[0] + int(40 * scale) if top else rows[-1] - int(8 * scale)
+    x = int(rng.uniform(columns[0], columns[0] + 0.75 * np.ptp(columns)))
+    colour = STAMP_COLOURS[int(rng.integers(len(STAMP_COLOURS)))]
+    cv2.putText(rgb, text, (x, int(y)), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, 1, cv2.LINE_AA)
