@@ -5,7 +5,8 @@ benchmarks/results/quality.json``
     final figures, on the pictures of split ``eval`` and of the vessel sets' test split
 ``... --development --out FILE``
     no labelled picture is read and none of the test split: local defects, severity ranking, causes, macula
-    and rim on the vessel sets' training split, refusals also on the pool; what a recipe is chosen by
+    and rim on the vessel sets' training split, refusals also on the pool, and how much the scores of a
+    patient's two eyes agree there; what a recipe is chosen by
 ``... --labels FILE.csv --out FILE``
     the pictures of a CSV file with the columns path, label (good, usable, reject, bad, outlier) and perhaps
     group
@@ -35,10 +36,12 @@ from efiqa import Runtime
 from efiqa.errors import EfiqaError
 from training import baselines, metrics
 from training.data import Picture, crop_frame, load_rgb, manifest_sha256, read_manifest, vessel_pictures
+from training.eye_agreement import eye_agreement
 from training.judgement import (
     development_pictures,
     final_pictures,
     judgement_figures,
+    pool_pictures,
     thinned,
 )
 from training.local_defects import local_benchmark
@@ -218,6 +221,7 @@ def development_figures(runtime: Runtime, pictures: Sequence[Picture], limit: in
     return {
         "local": local_benchmark(runtime, clean, seed=SEED),
         "ranking": severity_ranking(runtime, ranked, seed=SEED),
+        "eye_agreement": eye_agreement(runtime, pool_pictures(pictures)),
         **judgement_figures(runtime, development_pictures(pictures, limit), seed=SEED),
     }
 

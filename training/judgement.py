@@ -34,7 +34,8 @@ def thinned(pictures: list[Picture], limit: int) -> list[Picture]:
     return pictures[:: max(1, len(pictures) // limit)] if limit else pictures
 
 
-def _pool(pictures: Sequence[Picture]) -> list[Picture]:
+def pool_pictures(pictures: Sequence[Picture]) -> list[Picture]:
+    """Return the unlabelled pictures of mixed quality."""
     return [p for p in pictures if p.split == "pool" and p.role == "unlabelled"]
 
 
@@ -45,7 +46,7 @@ def final_pictures(pictures: Sequence[Picture]) -> JudgedPictures:
     seen = [p for p in test if p.dataset not in UNSEEN_CAMERAS]
     unseen = [p for p in test if p.dataset in UNSEEN_CAMERAS]
     return JudgedPictures(
-        real=(("pool", _pool(pictures)), ("vessel sets, train", train), ("vessel sets, test", test)),
+        real=(("pool", pool_pictures(pictures)), ("vessel sets, train", train), ("vessel sets, test", test)),
         causes=[*seen[::CAUSE_STEP], *unseen, *good[::DRIMDB_STEP]],
         clean=[*test, *good],
         diseased=[p for p in train if p.dataset in ("HRF", DISEASED_MACULA)],
@@ -55,7 +56,7 @@ def final_pictures(pictures: Sequence[Picture]) -> JudgedPictures:
 def development_pictures(pictures: Sequence[Picture], limit: int) -> JudgedPictures:
     """Return the pool and the vessel sets' training split, about ``limit`` of each unless 0."""
     train = thinned(vessel_pictures(pictures, "train"), limit)
-    pool = thinned(_pool(pictures), limit)
+    pool = thinned(pool_pictures(pictures), limit)
     return JudgedPictures(
         real=(("pool", pool), ("vessel sets, train", train)),
         causes=train if limit else train[::CAUSE_STEP],

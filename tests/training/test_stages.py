@@ -150,7 +150,7 @@ def test_cell_labels_share_counts_visible_pixels_only():
 
 
 def test_view_rectangle_shows_nothing_outside_it():
-    from training.student_samples import View
+    from training.views import View
 
     plane = np.ones((100, 100), np.uint8)
     seen = View(x=20, y=10, side=60, quarter_turns=0, mirror=False, rectangle=(20, 25, 80, 65)).of(plane)

@@ -37,7 +37,9 @@ def samples(**changes):
     recipe = Path(__file__).parents[2] / "training/configs/toy.toml"
     settings = replace(config.load(recipe).student, **changes)
     teacher = np.stack([np.full((GRID, GRID), share, np.float32) for share in (0.1, 0.6, 0.9, 0.9)])
-    teaching = Teaching(crop_set(4), teacher, teacher.mean((1, 2)), crop_set(2))
+    known, unknown = (np.full((count, 3), value, np.float32) for count, value in ((2, SIDE / 2), (4, np.nan)))
+    known[:, 2] = 30
+    teaching = Teaching(crop_set(4), teacher, teacher.mean((1, 2)), crop_set(2), unknown, known)
     return StudentSamples(teaching, settings), settings
 
 
@@ -131,14 +133,6 @@ def test_student_loss_refusal_is_of_the_mean_over_the_field():
     assert student_loss(settings, lambda _: logits, batch)["not_fundus"].item() == pytest.approx(8, abs=0.1)
 
 
-def test_lowered_map_has_its_log_odds_lowered_and_keeps_certainty():
-    from training.student_samples import lowered
-
-    maps = np.array([0.0, 0.5, 0.9, 1.0], np.float32)
-    assert lowered(maps, np.log(9)).tolist() == pytest.approx([0, 0.1, 0.5, 1], abs=1e-6)
-    assert lowered(maps, 0.0).tolist() == pytest.approx(maps.tolist(), abs=1e-7)
-
-
 def test_random_scene_is_black_outside_and_of_many_kinds():
     from training.not_fundus import random_scene
 
@@ -189,18 +183,50 @@ def test_best_threshold_is_where_the_regions_overlap_the_defects():
     assert found.clean_share == 0
 
 
-def test_hard_samples_count_the_best_pictures_as_clean_and_show_spots():
-    from training.student_samples import hard_samples
-
-    make, settings = samples(clean_share=0.5, refine_spot_share=1.0, second_defect_share=0.0)
-    hard = hard_samples(make._from, settings)
-    assert hard._from.teacher[0].max() == 0
-    assert (hard._from.teacher[1:] == make._from.teacher[1:]).all()
-    assert make._from.teacher[0].max() > 0  # the first phase's stay as they are
+def test_sample_with_a_spot_is_small_on_the_known_fovea_and_counts_more():
     make, settings = samples(
-        degraded_share=1.0, not_fundus_share=0.0, refine_spot_share=1.0, second_defect_share=0.0
+        degraded_share=1.0, not_fundus_share=0.0, annotated_share=1.0, second_defect_share=0.0, spot_share=1.0
     )
-    rows = drawn(hard_samples(make._from, settings), 20)
-    hidden = [1 - (1 - row["reasons"]).prod(0).mean().item() for row in rows]
-    assert max(hidden) < 0.2  # a spot is small
+    hidden, central = [], 0
+    for sample in drawn(make):
+        lost = 1 - (1 - sample["reasons"]).prod(0, keepdim=True)
+        hidden.append(lost.mean().item())
+        counted = (lost > 0.1) & (sample["weight"] > 0)
+        more = sample["weight"][counted] * settings.spot_weight
+        assert torch.allclose(sample["trust"][counted], more)
+        assert torch.equal(sample["trust"][~counted], sample["weight"][~counted])
+        # The fovea of these pictures is in the middle, and so it is in most views.
+        central += int(lost.max() > 0.3 and lost[0, GRID // 2 - 1 : GRID // 2 + 1].max() == lost.max())
+    assert max(hidden) < 0.2
     assert np.mean(hidden) > 0.005
+    assert central > 8
+
+
+def test_sample_of_the_pool_trusts_the_rim_and_the_macula_less():
+    make, settings = samples(degraded_share=0.0, not_fundus_share=0.0)
+    make._from.pool_foveas[:] = (SIDE / 2, SIDE / 2, 50)
+    below = 0
+    for sample in drawn(make, 10):
+        ratio = (sample["trust"] / sample["weight"].clamp_min(1e-6))[0]
+        inside = sample["weight"][0] > 0
+        assert ratio[inside].min().item() == pytest.approx(settings.doubt_weight)
+        assert ratio.max().item() == pytest.approx(1)
+        below += int(ratio[GRID // 2, GRID // 2] < 0.5)
+    assert below > 5
+
+
+def test_student_loss_counts_the_map_by_trust_and_the_score_by_the_field():
+    from training.student import student_loss
+
+    make, settings = samples(degraded_share=0.0, not_fundus_share=0.0)
+    batch = batch_of(make)
+    batch["target"][:] = 0
+    batch["trust"][:] = 0
+    batch["trust"][:, :, 2, 2] = 1
+    logits = torch.full((4, 7, GRID, GRID), -30.0)
+    logits[:, 0, 3, 3] = 30.0  # wrong where nothing is trusted
+    terms = student_loss(settings, lambda _: logits, batch)
+    assert terms["entropy"].item() + terms["map"].item() < 1e-9
+    assert terms["score"].item() > 0
+    logits[:, 0, 2, 2] = 30.0
+    assert student_loss(settings, lambda _: logits, batch)["entropy"].item() == pytest.approx(30)
