@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from training.data import BoolArray, ByteArray
-from training.scene_parts import levels
+from training.scene_parts import fine_contrast, levels
 from training.scenes import SCENES
 from training.scenes_eye import REDDISH, random_eye
 
@@ -52,6 +52,7 @@ EYE_SHARE = 0.45
 REAL_EYE_SHARE = 0.12  # of the eyes: there are few, so the drawn ones must carry the variety
 PHOTOGRAPH_SHARE = 0.35  # of what is no eye
 WHOLE_SHARE = 0.35  # of photographs: the frame as a camera would give it
+LEAST_CONTRAST = 0.1  # of what is shown in a fundus camera's light: less, and a bad fundus looks alike
 GREATEST_BLUR = 0.02  # of the side, where the light is a fundus camera's: more, and a bad fundus looks alike
 
 
@@ -87,7 +88,7 @@ def random_scene(size_px: int, rng: np.random.Generator) -> tuple[ByteArray, Boo
     else:
         draw, _, camera_light = SCENES[int(rng.choice(len(SCENES), p=[share for _, share, _ in SCENES]))]
         rgb, visible = draw(size_px, rng), _visible(size_px, rng)
-    camera_light = camera_light and rng.random() < 0.4
+    camera_light = camera_light and rng.random() < 0.4 and fine_contrast(rgb) > LEAST_CONTRAST
     if camera_light:  # reddish, falling off
         tint = np.array([rng.uniform(0.7, 1.0), rng.uniform(0.3, 0.8), rng.uniform(0.15, 0.7)])
         rgb = np.clip(rgb * tint.astype(np.float32), 0, 255).astype(np.uint8)

@@ -53,14 +53,21 @@ def blend(rgb: Plane, over: NDArray[np.floating], share: Plane) -> None:
 
 
 def cool_colour(low: float, high: float, rng: np.random.Generator) -> Colour:
-    """Return a grey (half of the draws) or a colour whose red is not its highest level.
+    """Return a grey (half of the draws) or a colour whose red is well below its highest level.
 
     A dark or blurred retina is a plain red or orange glow, so nothing plain is drawn in these colours.
     """
     if rng.random() < 0.5:
         return np.full(3, rng.uniform(low, high))
     colour = rng.uniform(low, high, 3)
-    return np.array([min(colour[0], max(colour[1:])), *colour[1:]])
+    return np.array([min(colour[0], 0.85 * max(colour[1:])), *colour[1:]])
+
+
+def fine_contrast(rgb: NDArray[np.uint8]) -> float:
+    """Return how strongly the grey levels differ from their surroundings' mean, as a share of the mean."""
+    grey = rgb.mean(2, dtype=np.float32)
+    detail = grey - cv2.blur(grey, (max(3, grey.shape[0] // 8),) * 2)
+    return float(detail.std() / max(float(grey.mean()), 1.0))
 
 
 def skin_tone(rng: np.random.Generator) -> Colour:
