@@ -21,9 +21,10 @@ from training.scenes_light import lit
 Points = NDArray[np.float64]
 HALF_OPENING = 2.56
 BETWEEN_EYES = 10.8  # 63 mm between the pupils
-WIDEST_REFLEX = 0.3  # of the frame: a red pupil that filled it would be a blurred retina
+WIDEST_REFLEX = 0.55  # of the frame: a red pupil that filled it would be a blurred retina
 
 REDDISH = 1.35  # mean red over mean green
+LEAST_RED = 40.0  # mean level of a reddish picture: darker, and a dark retina looks alike
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def random_look(rng: np.random.Generator, span: float, openness: float = 1.0) ->
     pupil = rng.uniform(0.17, 0.72)
     kind = PUPILS[int(rng.choice(3, p=[0.62, 0.24, 0.14]))]
     if kind == "reflex":
-        pupil = min(pupil, WIDEST_REFLEX * span / 2)
+        pupil = min(rng.uniform(0.3, 0.75), WIDEST_REFLEX * span / 2)  # wide: the room is dark
     closed = openness == 0
     return Look(
         upper=-0.6 if closed else openness * rng.uniform(0.5, 1.05),
@@ -219,7 +220,9 @@ def _finished(size_px: int, rgb: Plane, view: View, span: float, rng: np.random.
     mean = picture.mean((0, 1))
     reddish = bool(mean[0] > REDDISH * mean[1])  # a dark or blurred one would be a bad fundus
     if rng.random() < 0.2:
-        picture = picture * np.float32(rng.uniform(0.4 if reddish else 0.12, 0.6))
+        picture = picture * np.float32(rng.uniform(0.12, 0.6))
+    if reddish:
+        picture = picture * np.float32(max(1.0, LEAST_RED / max(float(picture[..., 0].mean()), 1.0)))
     if rgb.shape[0] != size_px:
         picture = cv2.resize(picture, (size_px, size_px), interpolation=cv2.INTER_CUBIC)
     broad = not reddish and rng.random() < 0.25

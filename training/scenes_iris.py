@@ -66,6 +66,8 @@ def draw_iris(
     coloured = cv2.remap(
         iris_texture(pupil, rng), angle, rings, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
+    if kind == "reflex" and rng.random() < 0.5:  # retro-illumination: the iris is a silhouette
+        coloured = coloured * np.float32(rng.uniform(0.08, 0.5))
     blend(rgb, coloured, ramp(1 - r, softness + rng.uniform(0.02, 0.15)))
     off_x, off_y = rng.normal(0, 0.03, 2)
     stretch = rng.uniform(0.92, 1.08)
