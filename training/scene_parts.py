@@ -78,18 +78,18 @@ def skin_tone(rng: np.random.Generator) -> Colour:
 
 
 def draw_lines(
-    rgb: NDArray[np.generic], paths_px: NDArray[np.floating], colour: Colour | float, thickness_px: int
+    rgb: NDArray[np.generic], paths_px: NDArray[np.floating], colour: Colour, thickness_px: int
 ) -> None:
     """Draw paths (n, points, 2), x and y in pixels, smoothly on ``rgb`` in place."""
     if len(paths_px) == 0:
         return
     limited = np.clip(paths_px, -4 * rgb.shape[1], 5 * rgb.shape[1]) * (1 << SUBPIXEL_BITS)
-    color = float(colour) if np.isscalar(colour) else [float(each) for each in np.asarray(colour)]
+    color = [float(each) for each in colour]
     points = list(np.rint(limited).astype(np.int32))
     if rgb.dtype != np.uint8:  # cv2 smooths lines on bytes alone
         share = np.zeros(rgb.shape[:2], np.uint8)
         cv2.polylines(share, points, False, 255, thickness_px, cv2.LINE_AA, SUBPIXEL_BITS)
-        blend(np.asarray(rgb), np.asarray(color), share.astype(np.float32) / 255)
+        blend(np.asarray(rgb), colour, share.astype(np.float32) / 255)
     else:
         cv2.polylines(rgb, points, False, color, thickness_px, cv2.LINE_AA, SUBPIXEL_BITS)
 
@@ -101,3 +101,16 @@ def bent_hairs(
     t = np.linspace(0, 1, 6)[None, :, None]
     middle = (roots + tips) / 2 + bend
     return (1 - t) ** 2 * roots[:, None] + 2 * t * (1 - t) * middle[:, None] + t**2 * tips[:, None]
+
+
+def wandering_paths(
+    starts: NDArray[np.floating],
+    headings: NDArray[np.floating],
+    steps: int,
+    step: float,
+    rng: np.random.Generator,
+) -> NDArray[np.float64]:
+    """Return smooth random walks (n, steps, 2) from ``starts`` (n, 2), at first along ``headings`` (n,)."""
+    wander = headings[:, None] + rng.normal(0, 0.28, (len(starts), steps)).cumsum(1)
+    moves = np.stack([np.cos(wander), np.sin(wander)], 2) * step
+    return np.asarray(starts[:, None] + moves.cumsum(1) - moves[:, :1])

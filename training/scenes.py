@@ -14,7 +14,16 @@ import cv2
 import numpy as np
 
 from training.data import ByteArray
-from training.scene_parts import Plane, bent_hairs, cool_colour, draw_lines, levels, skin_tone, smooth
+from training.scene_parts import (
+    Plane,
+    bent_hairs,
+    cool_colour,
+    draw_lines,
+    levels,
+    skin_tone,
+    smooth,
+    wandering_paths,
+)
 
 Scene = Callable[[int, np.random.Generator], ByteArray]
 
@@ -82,9 +91,12 @@ def skin(size_px: int, rng: np.random.Generator) -> ByteArray:
     grain = rng.standard_normal((size_px, size_px, 1), dtype=np.float32) * np.float32(3)
     tone = skin_tone(rng)
     rgb = levels(tone.astype(np.float32) * shade[..., None] + grain)
-    for _ in range(int(rng.integers(2, 14))):
-        path = rng.normal(0, size_px * 0.04, (1, 10, 2)).cumsum(1) + rng.uniform(0, size_px, 2)
-        draw_lines(rgb, path, tone * rng.uniform(0.45, 0.8), int(rng.integers(1, 4)))
+    count, run = int(rng.integers(2, 14)), rng.uniform(0, 2 * np.pi)  # creases run alike
+    creases = wandering_paths(
+        rng.uniform(0, size_px, (count, 2)), run + rng.normal(0, 0.3, count), 20, 0.03 * size_px, rng
+    )
+    for crease in creases:
+        draw_lines(rgb, crease[None], tone * rng.uniform(0.45, 0.8), int(rng.integers(1, 4)))
     count = int(rng.integers(5, 60))
     roots = np.stack([rng.uniform(0, size_px, count), rng.uniform(0, size_px, count)], 1)
     tips = roots + rng.normal(0, 0.08 * size_px, 2) + rng.normal(0, 0.03 * size_px, (count, 2))

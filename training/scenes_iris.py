@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.scene_parts import SUBPIXEL_BITS, Colour, Plane, blend, bump, ramp
+from training.scene_parts import SUBPIXEL_BITS, Colour, Plane, blend, bump, ramp, wandering_paths
 
 # Brown to grey irises in a neutral light, sRGB levels.
 IRIS_COLOURS = (
@@ -79,7 +79,7 @@ def draw_iris(
     elif kind == "cataract":
         grey = rng.uniform(90, 215) * np.array([1.0, rng.uniform(0.85, 1.0), rng.uniform(0.6, 1.0)])
         cloud = rng.uniform(0.4, 0.95) * (0.6 + 0.4 * bump(from_centre, pupil * 0.7))
-        blend(rgb, grey, inside * cloud * (1 - rng.uniform(0, 0.5) * _spokes(x, y, rng)))
+        blend(rgb, grey, inside * cloud * (1 - 0.6 * _spokes(x, y, pupil, rng)))
 
 
 def _draw_reflex(
@@ -89,19 +89,18 @@ def _draw_reflex(
     glow = np.array([rng.uniform(120, 255), rng.uniform(30, 150), rng.uniform(10, 70)])
     side_x, side_y = rng.normal(0, pupil, 2)
     lit = bump(cv2.magnitude(x - np.float32(side_x), y - np.float32(side_y)), pupil * rng.uniform(0.8, 2))
-    shadows = 1 - rng.uniform(0.3, 0.9) * _spokes(x, y, rng)
-    blend(rgb, glow, inside * lit * shadows)
+    blend(rgb, glow, inside * lit * (1 - _spokes(x, y, pupil, rng)))
 
 
-def _spokes(x: Plane, y: Plane, rng: np.random.Generator) -> Plane:
-    """Return wedges of cortical opacity from the rim inwards, in 0..1."""
+def _spokes(x: Plane, y: Plane, pupil: float, rng: np.random.Generator) -> Plane:
+    """Return wedges of cortical opacity from the rim inwards, in 0..1; none in half of the draws."""
     angle = np.linspace(0, 2 * np.pi, SPOKES, dtype=np.float32)
-    waves = [
-        weight * np.sin(angle * (3 + 4 * number) + weight * 9)
-        for number, weight in enumerate(rng.normal(0, 1, 4))
-    ]
-    table = ramp(np.sum(waves, 0, dtype=np.float32) - np.float32(rng.uniform(0.3, 1.8)), 0.5)
-    return np.asarray(table[(cv2.phase(x, y) * np.float32((SPOKES - 1) / (2 * np.pi))).astype(np.int32)])
+    waves = [np.sin(angle * int(rng.integers(1, 12)) + rng.uniform(0, 6)) for _ in range(4)]
+    table = ramp(np.sum(waves, 0, dtype=np.float32) - np.float32(rng.uniform(0.3, 1.5)), 0.6)
+    wedges = table[(cv2.phase(x, y) * np.float32((SPOKES - 1) / (2 * np.pi))).astype(np.int32)]
+    strength = rng.uniform(0.3, 0.9) if rng.random() < 0.5 else 0.0
+    from_rim = ramp(cv2.magnitude(x, y) - np.float32(pupil * rng.uniform(0, 0.8)), 0.3 * pupil)
+    return np.asarray(wedges * from_rim * np.float32(strength))
 
 
 def conjunctival_vessels(count: int, reach: float, rng: np.random.Generator) -> list[NDArray[np.float64]]:
@@ -113,7 +112,7 @@ def conjunctival_vessels(count: int, reach: float, rng: np.random.Generator) -> 
     bearing = np.arctan2(np.sin(bearing) * rng.uniform(0.3, 1), np.cos(bearing))  # more at the sides
     starts = np.stack([np.cos(bearing), np.sin(bearing)], 1) * (reach * rng.uniform(0.6, 1.1, (count, 1)))
     headings = np.arctan2(-starts[:, 1], -starts[:, 0]) + rng.normal(0, 0.6, count)
-    generations = [_paths(starts, headings, 24, 0.07 * rng.uniform(0.6, 1.3), rng)]
+    generations = [wandering_paths(starts, headings, 24, 0.07 * rng.uniform(0.6, 1.3), rng)]
     for steps in (14, 8):
         parent = generations[-1]
         which, where = (
@@ -124,20 +123,8 @@ def conjunctival_vessels(count: int, reach: float, rng: np.random.Generator) -> 
         turned = np.arctan2(along[:, 1], along[:, 0]) + rng.choice([-1, 1], 2 * count) * rng.uniform(
             0.3, 1.1, 2 * count
         )
-        generations.append(_paths(parent[which, where], turned, steps, 0.06, rng))
+        generations.append(wandering_paths(parent[which, where], turned, steps, 0.06, rng))
     return generations
-
-
-def _paths(
-    starts: NDArray[np.float64],
-    headings: NDArray[np.float64],
-    steps: int,
-    step: float,
-    rng: np.random.Generator,
-) -> NDArray[np.float64]:
-    wander = headings[:, None] + rng.normal(0, 0.28, (len(starts), steps)).cumsum(1)
-    moves = np.stack([np.cos(wander), np.sin(wander)], 2) * step
-    return np.asarray(starts[:, None] + moves.cumsum(1) - moves[:, :1])
 
 
 def draw_flash(rgb: Plane, x: Plane, y: Plane, softness: float, rng: np.random.Generator) -> None:

@@ -14,7 +14,7 @@ from training.not_fundus import (  # noqa: E402
     photographs,
     random_scene,
 )
-from training.scene_parts import cool_colour, fine_contrast, levels, ramp, skin_tone  # noqa: E402
+from training.scene_parts import cool_colour, fine_contrast, levels, ramp, skin_tone, wandering_paths  # noqa: E402
 from training.scenes import SCENES, chart, glow, noise, texture  # noqa: E402
 from training.scenes_eye import EYES, Look, closed_eye, iris_close_up, random_eye, view_of  # noqa: E402
 from training.scenes_iris import SPOKES, iris_texture  # noqa: E402
@@ -137,6 +137,14 @@ def test_levels_rounds_and_clips():
 
 def test_ramp_is_half_at_zero_and_flat_beyond_its_width():
     assert ramp(np.float32([-1, -0.1, 0, 0.1, 1]), 0.2).tolist() == pytest.approx([0, 0, 0.5, 1, 1])
+
+
+def test_wandering_paths_start_where_told_and_keep_their_step():
+    starts = np.array([[0.0, 1.0], [5.0, -2.0]])
+    paths = wandering_paths(starts, np.zeros(2), 9, 0.5, rng(3))
+    assert paths.shape == (2, 9, 2)
+    assert paths[:, 0].tolist() == starts.tolist()
+    assert np.linalg.norm(np.diff(paths, axis=1), axis=2) == pytest.approx(np.full((2, 8), 0.5))
 
 
 def test_skin_tone_is_redder_than_green_than_blue():
