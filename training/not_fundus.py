@@ -1,7 +1,8 @@
 """Pictures that are not of a retina, for which the truth is that no anatomy is visible anywhere.
 
-Drawn from the photographs that scikit-image and scikit-learn ship (crops, blurred, tinted like skin or an
-iris) and from the procedural scenes of training.scenes. Never from a set that is assessed.
+Nearly half are eyes from outside: drawn ones (training.scenes_eye) and close crops of eyes in the photographs
+that scikit-image ships. The others are these packages' other photographs and the scenes of training.scenes.
+Never from a set that is assessed.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import cv2
 import numpy as np
 
 from training.data import BoolArray, ByteArray
+from training.scene_parts import fine_contrast, levels
 from training.scenes import SCENES
+from training.scenes_eye import REDDISH, random_eye
 
 # What scikit-image carries in its package but retina and microaneurysms, which are retinas.
 PHOTOGRAPHS = (
@@ -37,8 +40,19 @@ PHOTOGRAPHS = (
     "shepp_logan_phantom",
     "text",
 )
-PHOTOGRAPH_SHARE = 0.4
+# Eyes in them, found by hand: the photograph, x and y of the middle and the width of the eye in pixels.
+EYES_IN_PHOTOGRAPHS = (
+    ("astronaut", 204, 101, 24),
+    ("astronaut", 247, 103, 24),
+    ("astronaut", 226, 102, 70),  # both
+    ("chelsea", 172, 113, 75),
+    ("chelsea", 322, 132, 75),
+)
+EYE_SHARE = 0.45
+REAL_EYE_SHARE = 0.12  # of the eyes: there are few, so the drawn ones must carry the variety
+PHOTOGRAPH_SHARE = 0.35  # of what is no eye
 WHOLE_SHARE = 0.35  # of photographs: the frame as a camera would give it
+LEAST_CONTRAST = 0.1  # of what is shown in a fundus camera's light: less, and a bad fundus looks alike
 GREATEST_BLUR = 0.02  # of the side, where the light is a fundus camera's: more, and a bad fundus looks alike
 
 
@@ -60,27 +74,59 @@ def photographs() -> tuple[ByteArray, ...]:
 
 
 def random_scene(size_px: int, rng: np.random.Generator) -> tuple[ByteArray, BoolArray]:
-    """Return rgb (S, S, 3), black outside, and the visible mask (S, S): a circle or a rectangle."""
-    if rng.random() < PHOTOGRAPH_SHARE:
+    """Return rgb (S, S, 3), black outside, and the visible mask (S, S), a function of the generator alone."""
+    if rng.random() < EYE_SHARE:
+        real = rng.random() < REAL_EYE_SHARE
+        rgb, camera_light = (
+            (_eye_in_photograph if real else random_eye)(size_px, rng),
+            real,
+        )  # drawn: has its own
+        visible = _visible(size_px, rng)
+    elif rng.random() < PHOTOGRAPH_SHARE:
         rgb, visible = _photograph(size_px, rng)
+        camera_light = True
     else:
-        scene = SCENES[int(rng.integers(len(SCENES)))]
-        rgb, visible = scene(size_px, rng), _visible(size_px, rng)
-    camera_light = bool(rng.random() < 0.4)
+        draw, _, camera_light = SCENES[int(rng.choice(len(SCENES), p=[share for _, share, _ in SCENES]))]
+        rgb, visible = draw(size_px, rng), _visible(size_px, rng)
+    camera_light = camera_light and rng.random() < 0.4 and fine_contrast(rgb) > LEAST_CONTRAST
     if camera_light:  # reddish, falling off
         tint = np.array([rng.uniform(0.7, 1.0), rng.uniform(0.3, 0.8), rng.uniform(0.15, 0.7)])
-        rgb = np.clip(rgb * tint, 0, 255).astype(np.uint8)
-    if rng.random() < 0.3:
-        reach = GREATEST_BLUR * (0.4 if camera_light else 1.0)
+        rgb = np.clip(rgb * tint.astype(np.float32), 0, 255).astype(np.uint8)
+    if rng.random() < 0.2:
+        red, green = rgb[..., 0].mean(), rgb[..., 1].mean()
+        reach = GREATEST_BLUR * (0.4 if camera_light or red > REDDISH * green else 1.0)
         rgb = cv2.GaussianBlur(rgb, (0, 0), size_px * rng.uniform(0.002, reach))
     return np.where(visible[..., None], rgb, 0).astype(np.uint8), visible
 
 
 def _visible(size_px: int, rng: np.random.Generator) -> BoolArray:
-    y, x = np.mgrid[:size_px, :size_px] / size_px - 0.5
-    if rng.random() < 0.5:
-        return np.hypot(x, y) <= 0.5
-    return (np.abs(y) <= rng.uniform(0.3, 0.5)) & (np.abs(x) <= 0.5)
+    """Return a round stop, one cut above and below, a rectangle, or the full square."""
+    axis = (np.arange(size_px, dtype=np.float32) + 0.5) / size_px - 0.5
+    y, x = axis[:, None], axis[None, :]
+    kind, cut = int(rng.choice(4, p=[0.35, 0.25, 0.25, 0.15])), rng.uniform(0.3, 0.47)
+    if kind < 2:
+        return (np.hypot(x, y) <= 0.5) & (np.abs(y) <= (0.5 if kind == 0 else cut))
+    return (np.abs(y) <= (cut if kind == 2 else 0.5)) & (np.abs(x) <= 0.5)
+
+
+def _eye_in_photograph(size_px: int, rng: np.random.Generator) -> ByteArray:
+    """Return one of EYES_IN_PHOTOGRAPHS enlarged, from near or farther, perhaps mirrored, turned or grey."""
+    name, x, y, width = EYES_IN_PHOTOGRAPHS[int(rng.integers(len(EYES_IN_PHOTOGRAPHS)))]
+    picture = photographs()[PHOTOGRAPHS.index(name)]
+    scale = size_px / (width * rng.uniform(0.8, 2.2)) * rng.uniform(0.9, 1.1, 2) * (rng.choice([-1, 1]), 1)
+    turn = rng.normal(0, 0.2)
+    spin = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ np.diag(scale)
+    middle = np.array([x, y]) + rng.normal(0, 0.12, 2) * width
+    shift = size_px / 2 - spin @ middle
+    matrix = np.column_stack([spin, shift])
+    rgb = cv2.warpAffine(
+        picture, matrix, (size_px, size_px), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT
+    )
+    if rng.random() < 0.2:
+        rgb = np.repeat(rgb.mean(2, keepdims=True), 3, 2)
+    gain = rng.uniform(0.4, 1.3) * rng.uniform(0.85, 1.15, 3)
+    grain = rng.standard_normal((size_px, size_px, 1), dtype=np.float32) * np.float32(rng.uniform(0, 4))
+    return levels(rgb * gain.astype(np.float32) + grain)
 
 
 def _photograph(size_px: int, rng: np.random.Generator) -> tuple[ByteArray, BoolArray]:
