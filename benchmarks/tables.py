@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
+from benchmarks.earlier_model import earlier_model
 from benchmarks.markdown import Results, origin, percent, table
 from benchmarks.tables_adapters import adapters
 from benchmarks.tables_gpu import GPU_PARTS, GPU_RESULTS, gpu_frame, gpu_kernels, newest, plans
@@ -243,6 +244,7 @@ TABLES: dict[str, tuple[str, str, Callable[[Results], str]]] = {
     },
     "latency": ("latency.json", "python -m benchmarks.latency", latency),
     "stages": ("latency.json", "python -m benchmarks.latency", stages),
+    "earlier-model": ("earlier_model.json", "python -m benchmarks.earlier_model", earlier_model),
     "kernels": ("kernels.json", "python -m benchmarks.kernels", kernels),
     "soak": ("soak.json", "python -m benchmarks.soak", soak),
     "fov": ("fov.json", "python -m benchmarks.fov", fov),
