@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 OPSET = 18
-_FEW_VALUES = 64  # smaller tensors are not worth a node of their own
+# Smaller tensors stay as they are: biases, depthwise kernels, the first layers. All that follows amplifies their
+# rounding; in half precision they would move a student's logits by 0.37 instead of 0.008, to save 5 % of its file.
+_FEW_VALUES = 4096
 
 
 def trace(network: nn.Module, size_px: int, outputs: Sequence[str] = ("logits",)) -> onnx.ModelProto:
