@@ -11,6 +11,7 @@ Output: ``student.pt``, ``student.json``, ``student.png``.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -163,6 +164,12 @@ def run(
     model.freeze(settings.frozen_blocks)
     samples, loss = StudentSamples(teaching, settings), partial(student_loss, settings)
     model = train(fabric, model, samples, loss, settings.loop, seed=seed, folder=out, name="student")
+    model.requires_grad_(True)
+    model.freeze(settings.frozen_blocks)
+    samples = StudentSamples(teaching, replace(settings, degraded_share=settings.settle_degraded_share))
+    model = train(
+        fabric, model, samples, loss, settings.settle, seed=seed + 1000, folder=out, name="student.settle"
+    )
     if not fabric.is_global_zero:
         return
     save_student(model, settings, out / "student.pt")
