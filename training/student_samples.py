@@ -43,8 +43,8 @@ class StudentSettings:
     rim and the macula), and those that a spot hides. The other weights are those of the loss's terms beside
     the map's cross-entropy. ``frozen_blocks`` first blocks of the backbone keep their ImageNet weights: they
     run at strides 2 and 4, where the gradient of a depthwise convolution costs more than all the rest on a
-    CPU. ``loop`` teaches all of it; ``settle`` then shows more plain pictures, ``settle_degraded_share`` in the
-    place of ``degraded_share``.
+    CPU. ``loop`` teaches all of it; ``settle`` then shows more plain pictures, ``settle_degraded_share`` in
+    the place of ``degraded_share``.
     """
 
     size_px: int
