@@ -13,7 +13,6 @@ scikit-image's retina stands in for all of them.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -224,8 +223,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "processor_seconds": round(time.process_time() - began, 1),
         "scripts": rows,
     }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    machine.write_results(options.out, results)
     false = [each for row in outcomes.values() for each in row if _is_false(each)]
     for each in false:
         print(f"false capture: {each}", file=sys.stderr)

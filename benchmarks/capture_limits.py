@@ -11,7 +11,6 @@ refuse the frame by a measure alone, and what it advises.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -149,8 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "quantiles": QUANTILES,
         "groups": rows,
     }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    machine.write_results(options.out, results)
     return 0
 
 

@@ -9,7 +9,6 @@ round, in one process; which goes first changes with every round.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import time
@@ -102,8 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "runs": options.runs,
         "threads": threads,
     }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    machine.write_results(options.out, content)
     print(f"wrote {options.out.name}")
     return 0
 

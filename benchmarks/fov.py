@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import os
 import sys
 from collections import defaultdict
@@ -118,8 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"{stage} p50 {s['p50']:.2f} p95 {s['p95']:.2f} ms" for stage, s in stages.items()
         )
         print(f"1920x1080, {n} threads: {figures}")
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    machine.write_results(options.out, results)
     missed = [name for name, bar in BARS.items() if results["sets"]["all"][name] < bar]
     if missed:
         print(f"below the bar: {', '.join(missed)}", file=sys.stderr)

@@ -211,8 +211,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "runs": options.runs,
         "threads": results,
     }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    machine.write_results(options.out, content)
     print(f"wrote {options.out}")
     slower = [r for result in results.values() for r in result["opencv_over_efiqa_p50"].values() if r < 1]
     return 1 if slower else 0

@@ -10,7 +10,6 @@ one process.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import subprocess
 import sys
@@ -228,8 +227,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "threads": results,
         "cold_start_s": cold_start(options.model, frame, options.cold_runs),
     }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    machine.write_results(options.out, content)
     print(f"wrote {options.out}")
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import platform
 import subprocess
@@ -92,3 +93,9 @@ def describe() -> dict[str, Any]:
         "python": platform.python_version(),
         "libraries": versions(),
     }
+
+
+def write_results(path: Path, content: dict[str, Any]) -> None:
+    """Write a benchmark's ``content`` to ``path`` as JSON, making its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

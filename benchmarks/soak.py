@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import ctypes
 import hashlib
-import json
 import random
 import sys
 import time
@@ -272,8 +271,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "seconds": round(time.time() - began, 1),
         **result,
     }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    machine.write_results(options.out, content)
     growth, ratio = result["resident_growth_kib"], result["latency_ms"]["ratio"]
     print(f"{options.frames} frames: memory {growth:+d} KiB (limit {MAX_GROWTH_KIB}), ", end="")
     print(f"latency of the last tenth / the first {ratio:.3f} (wanted: at most {MAX_LATENCY_RATIO})")

@@ -24,7 +24,7 @@ from training.degrade_shapes import round_support
 from training.landmarks import Landmarks, find_landmarks
 from training.local_defects import CROP_PX, clean_frames
 from training.progress import track
-from training.pseudo_labels import rim_cells
+from training.pseudo_labels import cells_within, rim_cells
 from training.reason_figures import camera_window, hidden_cells
 
 LITTLE = 0.02  # where both means are below, no cell is near an alarm and their ratio says little
@@ -66,9 +66,7 @@ def near_fovea(found: Landmarks, side_px: int, grid: tuple[int, ...]) -> BoolArr
 
     ``found`` is in pixels of a crop of ``side_px``, the square that the map covers.
     """
-    y, x = ((np.arange(count) + 0.5) * side_px / count for count in grid)
-    distance = np.hypot(x[None, :] - found.fovea[0], y[:, None] - found.fovea[1])
-    return np.asarray(distance <= found.disc_diameter)
+    return cells_within(found.fovea, found.disc_diameter, side_px, grid)
 
 
 def field_shape(report: QualityReport) -> str:

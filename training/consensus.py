@@ -16,7 +16,7 @@ from scipy.optimize import brentq
 from efiqa import Runtime
 from training.data import CropSet, FloatArray, cached_array
 from training.progress import track
-from training.pseudo_labels import crop_on_grid
+from training.pseudo_labels import badness, crop_on_grid
 from training.views import normalised
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -31,11 +31,6 @@ def _logits(maps: FloatArray) -> FloatArray:
 
 def _probabilities(logits: FloatArray) -> FloatArray:
     return np.asarray(1 / (1 + np.exp(-logits)), np.float32)
-
-
-def badness(maps: FloatArray, weights: FloatArray) -> FloatArray:
-    """Return the means (N,) of maps (N, g, g) over the field, weights (N, g, g)."""
-    return np.asarray((maps * weights).sum((1, 2)) / weights.sum((1, 2)), np.float32)
 
 
 def maps_of_model(model: Path, crops: CropSet, size_px: int, grid: int) -> FloatArray:

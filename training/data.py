@@ -148,6 +148,11 @@ def resize_crop(rgb: ByteArray, size_px: int) -> ByteArray:
 _WHOLE_FRAME = _core.find_field_of_view(np.zeros((64, 64, 3), np.uint8), "rgb", threads=1)
 
 
+def blank_outside(rgb: ByteArray, visible: BoolArray) -> ByteArray:
+    """Return ``rgb`` (S, S, 3) black where it is not ``visible`` (S, S), as the core makes a crop."""
+    return np.where(visible[..., None], rgb, 0).astype(np.uint8)
+
+
 def crop_mask(mask: ByteArray, box: tuple[int, int, int], size_px: int) -> ByteArray:
     """Return a 0..255 mask (H, W) of the frame, cropped to ``box`` and area-resized to (S, S)."""
     x, y, side = box

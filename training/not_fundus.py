@@ -12,8 +12,8 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from training.data import BoolArray, ByteArray
-from training.scene_parts import fine_contrast, levels
+from training.data import BoolArray, ByteArray, blank_outside
+from training.scene_parts import fine_contrast, levels, place_by_share
 from training.scenes import SCENES
 from training.scenes_eye import REDDISH, random_eye
 
@@ -57,8 +57,8 @@ GREATEST_BLUR = 0.02  # of the side, where the light is a fundus camera's: more,
 
 
 def _three_channels(picture: np.ndarray) -> ByteArray:
-    levels = picture if picture.dtype == np.uint8 else np.asarray(picture, np.float64) * 255
-    planes = np.dstack([levels] * 3) if levels.ndim == 2 else levels[..., :3]
+    values = picture if picture.dtype == np.uint8 else np.asarray(picture, np.float64) * 255
+    planes = np.dstack([values] * 3) if values.ndim == 2 else values[..., :3]
     return np.ascontiguousarray(planes, np.uint8)
 
 
@@ -77,16 +77,14 @@ def random_scene(size_px: int, rng: np.random.Generator) -> tuple[ByteArray, Boo
     """Return rgb (S, S, 3), black outside, and the visible mask (S, S), a function of the generator alone."""
     if rng.random() < EYE_SHARE:
         real = rng.random() < REAL_EYE_SHARE
-        rgb, camera_light = (
-            (_eye_in_photograph if real else random_eye)(size_px, rng),
-            real,
-        )  # drawn: has its own
+        rgb = _eye_in_photograph(size_px, rng) if real else random_eye(size_px, rng)
         visible = _visible(size_px, rng)
+        camera_light = real  # a drawn one has its own
     elif rng.random() < PHOTOGRAPH_SHARE:
         rgb, visible = _photograph(size_px, rng)
         camera_light = True
     else:
-        draw, _, camera_light = SCENES[int(rng.choice(len(SCENES), p=[share for _, share, _ in SCENES]))]
+        draw, _, camera_light = SCENES[place_by_share([share for _, share, _ in SCENES], rng)]
         rgb, visible = draw(size_px, rng), _visible(size_px, rng)
     camera_light = camera_light and rng.random() < 0.4 and fine_contrast(rgb) > LEAST_CONTRAST
     if camera_light:  # reddish, falling off
@@ -96,14 +94,14 @@ def random_scene(size_px: int, rng: np.random.Generator) -> tuple[ByteArray, Boo
         red, green = rgb[..., 0].mean(), rgb[..., 1].mean()
         reach = GREATEST_BLUR * (0.4 if camera_light or red > REDDISH * green else 1.0)
         rgb = cv2.GaussianBlur(rgb, (0, 0), size_px * rng.uniform(0.002, reach))
-    return np.where(visible[..., None], rgb, 0).astype(np.uint8), visible
+    return blank_outside(rgb, visible), visible
 
 
 def _visible(size_px: int, rng: np.random.Generator) -> BoolArray:
     """Return a round stop, one cut above and below, a rectangle, or the full square."""
     axis = (np.arange(size_px, dtype=np.float32) + 0.5) / size_px - 0.5
     y, x = axis[:, None], axis[None, :]
-    kind, cut = int(rng.choice(4, p=[0.35, 0.25, 0.25, 0.15])), rng.uniform(0.3, 0.47)
+    kind, cut = place_by_share((0.35, 0.25, 0.25, 0.15), rng), rng.uniform(0.3, 0.47)
     if kind < 2:
         return (np.hypot(x, y) <= 0.5) & (np.abs(y) <= (0.5 if kind == 0 else cut))
     return (np.abs(y) <= (cut if kind == 2 else 0.5)) & (np.abs(x) <= 0.5)

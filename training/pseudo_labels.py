@@ -66,6 +66,22 @@ def rim_cells(weights: FloatArray) -> BoolArray:
     return np.asarray((inside > 0) & (core == 0))
 
 
+def cells_within(
+    centre: tuple[float, float], radius: float, side_px: int, grid: tuple[int, ...]
+) -> BoolArray:
+    """Return which cells of ``grid`` (h, w), laid over a square of ``side_px``, have their middle in a disc.
+
+    ``centre`` (x, y) and ``radius`` of the disc are in pixels of that square.
+    """
+    y, x = ((np.arange(count) + 0.5) * side_px / count for count in grid)
+    return np.asarray(np.hypot(x[None, :] - centre[0], y[:, None] - centre[1]) <= radius)
+
+
+def badness(maps: FloatArray, weights: FloatArray) -> FloatArray:
+    """Return the means (N,) of maps (N, g, g) over the field, weights (N, g, g)."""
+    return np.asarray((maps * weights).sum((1, 2)) / weights.sum((1, 2)), np.float32)
+
+
 def crop_on_grid(
     crops: CropSet, index: int, size_px: int, grid: int
 ) -> tuple[ByteArray, BoolArray, FloatArray]:

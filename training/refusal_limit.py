@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from training.data import ByteArray, CropSet, FloatArray
+from training.data import ByteArray, CropSet, FloatArray, blank_outside
 from training.degrade import random_degradation
 from training.not_fundus import random_scene
 from training.progress import track
@@ -70,8 +70,7 @@ def refusal_limit(model: Student, pool: CropSet, size_px: int, grid: int, seed: 
         _, rgb, visible = rendered_view(pool, index, size_px, rng)
         if rng.random() < DEGRADED_SHARE:
             rgb = random_degradation(rgb, visible, rng).rgb
-        blank = np.where(visible[..., None], rgb, 0).astype(np.uint8)
-        real.append(not_fundus_logit(model, blank, to_grid(visible, grid)))
+        real.append(not_fundus_logit(model, blank_outside(rgb, visible), to_grid(visible, grid)))
     scenes = []
     for number in track(range(len(real)), "scenes"):
         rgb, visible = random_scene(size_px, np.random.default_rng([seed, number]))

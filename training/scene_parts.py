@@ -5,6 +5,8 @@ Colours are RGB in 0..255 as float32; pictures are float32 (S, S, 3) until `leve
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +70,11 @@ def fine_contrast(rgb: NDArray[np.uint8]) -> float:
     grey = rgb.mean(2, dtype=np.float32)
     detail = grey - cv2.blur(grey, (max(3, grey.shape[0] // 8),) * 2)
     return float(detail.std() / max(float(grey.mean()), 1.0))
+
+
+def place_by_share(shares: Sequence[float], rng: np.random.Generator) -> int:
+    """Return a place in ``shares``, each as often as its share; they sum to 1."""
+    return int(rng.choice(len(shares), p=shares))
 
 
 def skin_tone(rng: np.random.Generator) -> Colour:

@@ -14,7 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.data import ByteArray
-from training.scene_parts import Plane, bent_hairs, blend, bump, draw_lines, levels, ramp, skin_tone, smooth
+from training.scene_parts import (
+    Plane,
+    bent_hairs,
+    blend,
+    bump,
+    draw_lines,
+    levels,
+    place_by_share,
+    ramp,
+    skin_tone,
+    smooth,
+)
 from training.scenes_iris import PUPILS, conjunctival_vessels, draw_flash, draw_iris, vessel_share
 from training.scenes_light import lit
 
@@ -87,7 +98,7 @@ class Look:
 def random_look(rng: np.random.Generator, span: float, openness: float = 1.0) -> Look:
     """Return an eye; ``openness`` 0 is closed, 1 usual, 2 held open. ``span``: of the view, in radii."""
     pupil = rng.uniform(0.17, 0.72)
-    kind = PUPILS[int(rng.choice(3, p=[0.62, 0.24, 0.14]))]
+    kind = PUPILS[place_by_share((0.62, 0.24, 0.14), rng)]
     if kind == "reflex":
         pupil = min(rng.uniform(0.3, 0.75), WIDEST_REFLEX * span / 2)  # wide: the room is dark
     closed = openness == 0
@@ -291,5 +302,5 @@ EYES: tuple[tuple[EyeScene, float], ...] = (
 
 def random_eye(size_px: int, rng: np.random.Generator) -> ByteArray:
     """Return one of EYES, rgb (S, S, 3)."""
-    which = int(rng.choice(len(EYES), p=[share for _, share in EYES]))
-    return EYES[which][0](size_px, rng)
+    draw, _ = EYES[place_by_share([share for _, share in EYES], rng)]
+    return draw(size_px, rng)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from training.scene_parts import Plane, bump
+from training.scene_parts import Plane, bump, place_by_share
 
 Light = Callable[[Plane, Plane, Plane, np.random.Generator], Plane]
 
@@ -79,5 +79,5 @@ LIGHTS: tuple[tuple[Light, float], ...] = (
 
 def lit(rgb: Plane, x: Plane, y: Plane, rng: np.random.Generator) -> Plane:
     """Return the picture (S, S, 3) in one of LIGHTS; x and y (S, S) are in radii from the iris's centre."""
-    which = int(rng.choice(len(LIGHTS), p=[share for _, share in LIGHTS]))
-    return LIGHTS[which][0](rgb, x, y, rng)
+    light, _ = LIGHTS[place_by_share([share for _, share in LIGHTS], rng)]
+    return light(rgb, x, y, rng)

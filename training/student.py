@@ -24,12 +24,12 @@ from torch.nn import functional as F
 from efiqa.export.document import Channels
 from training import figures
 from training.backbone import Lite0Features
-from training.consensus import badness, taught_maps
+from training.consensus import taught_maps
 from training.data import ByteArray, CropSet, FloatArray, cached_array
 from training.features import crops_at
 from training.landmarks import foveas_of
 from training.loop import Batch, save_atomically, train
-from training.pseudo_labels import Labels
+from training.pseudo_labels import Labels, badness
 from training.student_samples import (
     CHANNELS,
     StudentSamples,

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from training.data import BoolArray, ByteArray, CropSet, FloatArray
+from training.data import BoolArray, ByteArray, CropSet, FloatArray, blank_outside
 from training.degrade import (
     KINDS,
     REASONS,
@@ -24,7 +24,7 @@ from training.degrade import (
 from training.degrade_shapes import random_support, round_support
 from training.loop import LoopSettings, Sample
 from training.not_fundus import random_scene
-from training.pseudo_labels import rim_cells, to_grid
+from training.pseudo_labels import cells_within, rim_cells, to_grid
 from training.settings import settings
 from training.views import View, normalised, rendered_view
 
@@ -160,7 +160,8 @@ class StudentSamples:
         weight = to_grid(shown.visible, grid)
         doubtful = rim_cells(weight)
         if shown.macula is not None:
-            doubtful |= _near(shown.macula, grid, self._settings.size_px)
+            x, y, diameter = shown.macula
+            doubtful |= cells_within((x, y), diameter, self._settings.size_px, (grid, grid))
         return to_grid(shown.view.of(enlarged), grid), np.where(
             doubtful, self._settings.doubt_weight * weight, weight
         )
@@ -224,10 +225,9 @@ class StudentSamples:
         not_fundus: bool = False,
     ) -> Sample:
         grid = self._settings.grid
-        blank = np.where(visible[..., None], rgb, 0).astype(np.uint8)
         unknown = np.zeros((len(REASON_CHANNELS), grid, grid), np.float32)
         return {
-            "image": normalised(blank),
+            "image": normalised(blank_outside(rgb, visible)),
             "target": torch.from_numpy(np.ascontiguousarray(target, np.float32))[None],
             "weight": torch.from_numpy(to_grid(visible, grid))[None],
             "trust": torch.from_numpy(np.ascontiguousarray(trust, np.float32))[None],
@@ -239,10 +239,3 @@ class StudentSamples:
 
 def _defect(rgb: ByteArray, visible: BoolArray, rng: np.random.Generator) -> Degraded:
     return random_degradation(rgb, visible, rng, kinds=DRAWN_KINDS)
-
-
-def _near(macula: tuple[float, float, float], grid: int, size_px: int) -> BoolArray:
-    """Return which cells (g, g) have their centre within one disc diameter of the fovea."""
-    x, y, diameter = macula
-    centre = (np.arange(grid) + 0.5) * size_px / grid
-    return np.asarray(np.hypot(centre[None, :] - x, centre[:, None] - y) <= diameter)

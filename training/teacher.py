@@ -34,7 +34,7 @@ from training.dense_adapter import DenseSettings, dense_logits, fit_dense
 from training.features import BATCH, GridFeatures, cached_maps, crops_at, features_of
 from training.loop import LoopSettings
 from training.progress import track
-from training.pseudo_labels import Labels, crop_on_grid, to_grid
+from training.pseudo_labels import Labels, badness, crop_on_grid, to_grid
 from training.settings import later, settings
 
 
@@ -303,7 +303,7 @@ def run(
     }
     (out / "teacher.json").write_text(json.dumps(summary, indent=2) + "\n")
     print(f"teacher: {json.dumps(summary)}", flush=True)
-    mean = (probability * labels.weights).sum((1, 2)) / labels.weights.sum((1, 2))
+    mean = badness(probability, labels.weights)
     order = np.argsort(mean)
     picked = order[np.linspace(0, len(order) - 1, 12).astype(int)]
     rows = [([pool.rgb[k], figures.blend(pool.rgb[k], probability[k])], f"{1 - mean[k]:.2f}") for k in picked]
