@@ -52,6 +52,9 @@ EYE_SHARE = 0.45
 REAL_EYE_SHARE = 0.12  # of the eyes: there are few, so the drawn ones must carry the variety
 PHOTOGRAPH_SHARE = 0.35  # of what is no eye
 WHOLE_SHARE = 0.35  # of photographs: the frame as a camera would give it
+# Round stop, cut above and below, rectangle, full square: fewer of the last two than among the retinas shown
+# (training.views), so that no shape speaks against a retina.
+SHAPE_SHARES = (0.45, 0.3, 0.17, 0.08)
 LEAST_CONTRAST = 0.1  # of what is shown in a fundus camera's light: less, and a bad fundus looks alike
 GREATEST_BLUR = 0.02  # of the side, where the light is a fundus camera's: more, and a bad fundus looks alike
 
@@ -101,7 +104,7 @@ def _visible(size_px: int, rng: np.random.Generator) -> BoolArray:
     """Return a round stop, one cut above and below, a rectangle, or the full square."""
     axis = (np.arange(size_px, dtype=np.float32) + 0.5) / size_px - 0.5
     y, x = axis[:, None], axis[None, :]
-    kind, cut = place_by_share((0.35, 0.25, 0.25, 0.15), rng), rng.uniform(0.3, 0.47)
+    kind, cut = place_by_share(SHAPE_SHARES, rng), rng.uniform(0.3, 0.47)
     if kind < 2:
         return (np.hypot(x, y) <= 0.5) & (np.abs(y) <= (0.5 if kind == 0 else cut))
     return (np.abs(y) <= (cut if kind == 2 else 0.5)) & (np.abs(x) <= 0.5)

@@ -11,20 +11,20 @@ Output: ``student.pt``, ``student.json``, ``student.png``.
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from lightning.fabric import Fabric
+from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
 from efiqa.export.document import Channels
 from training import figures
 from training.backbone import Lite0Features
-from training.consensus import taught_maps
+from training.consensus import WEIGHTS, taught_maps
 from training.data import ByteArray, CropSet, FloatArray, cached_array
 from training.features import crops_at
 from training.landmarks import foveas_of
@@ -42,6 +42,7 @@ from training.views import normalised
 # From which strength on a cause is named: in a region it then hides about what others leave, and in a
 # picture it is worth a word from a tenth of the field on.
 REASON_LIMITS = {"region_min_strength": 0.2, "picture_min_strength": 0.1}
+SCORE_MARGIN = 0.02  # of a score: nearer to 0 or 1 a difference says nothing
 
 
 def answers(not_a_fundus_min: float = 0.5) -> Channels:
@@ -97,6 +98,25 @@ class Student(nn.Module):
         return self.head(F.relu(torch.cat([self.mix(seen) + x, self.causes(seen)], 1)))
 
 
+def save_start(model: Student, path: Path) -> None:
+    """Write the weights, in half precision, for another training to begin with (``load_start``)."""
+    state = {
+        key: value.half() if value.is_floating_point() else value for key, value in model.state_dict().items()
+    }
+    save_file({key: value.contiguous() for key, value in state.items()}, path)
+
+
+def load_start(model: Student, path: Path) -> None:
+    """Read the weights of ``save_start`` into ``model``.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        RuntimeError: the weights are of a student of another shape.
+    """
+    state = load_file(path)
+    model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
+
+
 def save_student(model: Student, settings: StudentSettings, path: Path) -> None:
     """Write weights and shape so that ``load_student`` needs nothing else."""
     state = {key: value.cpu() for key, value in model.state_dict().items()}
@@ -114,9 +134,10 @@ def load_student(path: Path) -> Student:
 def student_loss(settings: StudentSettings, model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
     """Return the terms of the loss.
 
-    Soft cross-entropy and squared error of the map, where it is trusted, squared error of the score, soft
-    cross-entropy of the reasons where they are known, summed over them, and cross-entropy of "not a fundus",
-    whose logit is the mean over the field, as at run time.
+    Soft cross-entropy and squared error of the map, where it is trusted, squared error of the score's logit,
+    so that slight defects rank as surely as great ones, soft cross-entropy of the reasons where they are
+    known, summed over them, and cross-entropy of "not a fundus", whose logit is the mean over the field, as
+    at run time.
     """
     logits, target, weight = model(batch["image"]).float(), batch["target"], batch["weight"]
     bad, reasons, not_fundus = logits[:, :1], logits[:, 1:-1], logits[:, -1:]
@@ -125,7 +146,7 @@ def student_loss(settings: StudentSettings, model: nn.Module, batch: Batch) -> d
     total = trust.sum().clamp_min(1)
     entropy = F.binary_cross_entropy_with_logits(bad, target, reduction="none")
     share = weight / weight.sum((1, 2, 3), keepdim=True).clamp_min(1)
-    score_error = ((probability - target) * share).sum((1, 2, 3))
+    score_error = _score_logit(probability, share) - _score_logit(target, share)
     known = weight * batch["reasons_known"][:, :, None, None]
     causes = F.binary_cross_entropy_with_logits(reasons, batch["reasons"], reduction="none")
     refusal = F.binary_cross_entropy_with_logits(
@@ -138,6 +159,12 @@ def student_loss(settings: StudentSettings, model: nn.Module, batch: Batch) -> d
         "reasons": settings.reason_weight * (causes * known).sum() / known.sum().clamp_min(1),
         "not_fundus": settings.not_fundus_weight * refusal,
     }
+
+
+def _score_logit(map_: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+    """Return (B,) the logit of the map's mean over the field, kept SCORE_MARGIN away from 0 and 1."""
+    mean = (map_ * share).sum((1, 2, 3))
+    return torch.logit(SCORE_MARGIN + (1 - 2 * SCORE_MARGIN) * mean)
 
 
 @torch.no_grad()
@@ -160,16 +187,13 @@ def run(
     ]
     teaching = Teaching(pool, maps, measured, annotated, *foveas)
     torch.manual_seed(seed)
-    model = Student(settings.width).to(memory_format=torch.channels_last)
+    model = Student(settings.width, pretrained=not settings.start)
+    if settings.start:
+        load_start(model, WEIGHTS / f"{settings.start}.safetensors")
+    model = model.to(memory_format=torch.channels_last)
     model.freeze(settings.frozen_blocks)
     samples, loss = StudentSamples(teaching, settings), partial(student_loss, settings)
     model = train(fabric, model, samples, loss, settings.loop, seed=seed, folder=out, name="student")
-    model.requires_grad_(True)
-    model.freeze(settings.frozen_blocks)
-    samples = StudentSamples(teaching, replace(settings, degraded_share=settings.settle_degraded_share))
-    model = train(
-        fabric, model, samples, loss, settings.settle, seed=seed + 1000, folder=out, name="student.settle"
-    )
     if not fabric.is_global_zero:
         return
     save_student(model, settings, out / "student.pt")

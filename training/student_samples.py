@@ -5,11 +5,13 @@ A sample is a function of a generator alone, so that training can be resumed and
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from training.data import BoolArray, ByteArray, CropSet, FloatArray, blank_outside
@@ -26,7 +28,7 @@ from training.loop import LoopSettings, Sample
 from training.not_fundus import random_scene
 from training.pseudo_labels import cells_within, rim_cells, to_grid
 from training.settings import settings
-from training.views import View, normalised, rendered_view
+from training.views import CAST_SHARE, View, normalised, rendered_view
 
 REASON_CHANNELS = ("under_exposed", "over_exposed", "defocus", "haze", "occlusion")
 CHANNELS = ("anatomy_not_visible", *REASON_CHANNELS, "not_a_fundus")  # of the output, in the contract's words
@@ -39,17 +41,18 @@ class StudentSettings:
     Of the degraded ones ``annotated_share`` are of the vessel sets, the others of the best ``clean_share`` of
     the pool; ``second_defect_share`` have two defects, and ``spot_share`` of the defects are spots of the
     macula's size, on the fovea itself where it is known. ``earlier_models`` of training/weights have a say in
-    the pool's maps. ``doubt_weight`` and ``spot_weight`` count the cells where those maps are doubtful (the
-    rim and the macula), and those that a spot hides. The other weights are those of the loss's terms beside
+    the pool's maps. ``doubt_weight`` and ``spot_weight`` count the cells of the macula, where those maps are
+    doubtful, and those that a spot hides. The other weights are those of the loss's terms beside
     the map's cross-entropy. ``frozen_blocks`` first blocks of the backbone keep their ImageNet weights: they
     run at strides 2 and 4, where the gradient of a depthwise convolution costs more than all the rest on a
-    CPU. ``loop`` teaches all of it; ``settle`` then shows more plain pictures, ``settle_degraded_share`` in
-    the place of ``degraded_share``.
+    CPU. ``start`` names a student of training/weights to begin with; without one ("") the backbone's ImageNet
+    weights are the beginning.
     """
 
     size_px: int
     grid: int
     width: int
+    start: str
     earlier_models: list[str]
     clean_share: float
     degraded_share: float
@@ -65,8 +68,6 @@ class StudentSettings:
     not_fundus_weight: float
     frozen_blocks: int
     loop: LoopSettings
-    settle_degraded_share: float
-    settle: LoopSettings
 
 
 # Harder ones more often: dark blobs are taken for shadows, thin haze for defocus.
@@ -80,13 +81,14 @@ HIDDEN = 0.1  # of a cell: from here on what is taught there comes from the defe
 
 
 def filled_outside(maps: FloatArray, weights: FloatArray) -> FloatArray:
-    """Return maps (N, g, g) whose cells outside the field take the nearest inner cell's value.
+    """Return maps (N, g, g) whose cells outside the field and at its rim take the nearest inner cell's value.
 
-    A teacher says anything there, and a resampled map would bring it in over the rim.
+    Outside a teacher says anything, and a resampled map would bring it in; at the rim it finds fewer vessels
+    than it expects because they end there.
     """
     filled = maps.copy()
     for values, weight in zip(filled, weights, strict=True):
-        outside = weight <= 0.5
+        outside = (weight <= 0.5) | rim_cells(weight)
         if not outside.all():
             nearest = ndimage.distance_transform_edt(outside, return_distances=False, return_indices=True)
             values[...] = values[tuple(nearest)]
@@ -132,6 +134,7 @@ class StudentSamples:
         self._settings = settings
         order = np.argsort(teaching.badness)
         self._clean = order[: max(1, int(settings.clean_share * len(order)))]
+        self._chance = _chances(teaching.pool.datasets)
 
     def __call__(self, rng: np.random.Generator, progress: float) -> Sample:
         """Return one sample."""
@@ -142,9 +145,17 @@ class StudentSamples:
             return self._picture(rng)
         return self._degraded(rng)
 
-    def _shown(self, crops: CropSet, foveas: FloatArray, index: int, rng: np.random.Generator) -> _Shown:
+    def _shown(
+        self,
+        crops: CropSet,
+        foveas: FloatArray,
+        index: int,
+        rng: np.random.Generator,
+        *,
+        cast_share: float = CAST_SHARE,
+    ) -> _Shown:
         size_px = self._settings.size_px
-        view, rgb, visible = rendered_view(crops, index, size_px, rng)
+        view, rgb, visible = rendered_view(crops, index, size_px, rng, cast_share=cast_share)
         x, y, diameter = foveas[index]
         if not np.isfinite(x):
             return _Shown(view, rgb, visible, None)
@@ -154,21 +165,19 @@ class StudentSamples:
 
     def _taught(self, index: int, shown: _Shown) -> tuple[FloatArray, FloatArray]:
         """Return the map (g, g) taught of a view of a picture of the pool, and the trust in it (g, g)."""
-        grid = self._settings.grid
+        grid, size_px = self._settings.grid, self._settings.size_px
         side = self._from.pool.rgb[index].shape[0]
         enlarged = cv2.resize(self._from.maps[index], (side, side), interpolation=cv2.INTER_LINEAR)
         weight = to_grid(shown.visible, grid)
-        doubtful = rim_cells(weight)
+        trust = weight.copy()
         if shown.macula is not None:
             x, y, diameter = shown.macula
-            doubtful |= cells_within((x, y), diameter, self._settings.size_px, (grid, grid))
-        return to_grid(shown.view.of(enlarged), grid), np.where(
-            doubtful, self._settings.doubt_weight * weight, weight
-        )
+            trust[cells_within((x, y), diameter, size_px, (grid, grid))] *= self._settings.doubt_weight
+        return to_grid(shown.view.of(enlarged), grid), trust
 
     def _picture(self, rng: np.random.Generator) -> Sample:
-        index = int(rng.integers(len(self._from.pool)))
-        shown = self._shown(self._from.pool, self._from.pool_foveas, index, rng)
+        index = int(rng.choice(len(self._from.pool), p=self._chance))
+        shown = self._shown(self._from.pool, self._from.pool_foveas, index, rng, cast_share=0)
         return self._sample(shown.rgb, shown.visible, *self._taught(index, shown))
 
     def _degraded(self, rng: np.random.Generator) -> Sample:
@@ -235,6 +244,12 @@ class StudentSamples:
             "reasons_known": torch.tensor([float(reasons is not None)]),
             "not_fundus": torch.tensor([float(not_fundus)]),
         }
+
+
+def _chances(datasets: Sequence[str]) -> NDArray[np.float64]:
+    """Return the chance of each picture: a set of n pictures is drawn from in proportion to sqrt(n)."""
+    _, of, counts = np.unique(np.asarray(datasets), return_inverse=True, return_counts=True)
+    return 1 / np.sqrt(counts[of]) / np.sqrt(counts).sum()
 
 
 def _defect(rgb: ByteArray, visible: BoolArray, rng: np.random.Generator) -> Degraded:

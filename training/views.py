@@ -19,7 +19,7 @@ from training.data import BoolArray, ByteArray, CropSet, resize_crop
 from training.degrade import colour_cast
 from training.pseudo_labels import shrink
 
-CAST_SHARE = 0.3  # of pictures that get another camera's colours
+CAST_SHARE = 0.3  # of pictures that get another camera's colours, where nothing else is said
 CAST_REACH = 0.5  # of a channel's light, as a factor exp(+-reach)
 STAMP_SHARE = 0.12  # of pictures with a camera's or a clinic's text in a corner
 STAMP_COLOURS = ((60, 220, 60), (255, 255, 255), (240, 230, 40), (255, 80, 60), (10, 10, 10))
@@ -103,7 +103,7 @@ def random_view(size: int, rng: np.random.Generator) -> View:
 
 
 def rendered_view(
-    crops: CropSet, index: int, size_px: int, rng: np.random.Generator
+    crops: CropSet, index: int, size_px: int, rng: np.random.Generator, *, cast_share: float = CAST_SHARE
 ) -> tuple[View, ByteArray, BoolArray]:
     """Return a random view of a crop, its pixels (S, S, 3) in another rendering, and what is visible (S, S).
 
@@ -113,7 +113,7 @@ def rendered_view(
     rgb = resize_crop(view.of(crops.rgb[index]), size_px)
     _harmless().set_random_seed(int(rng.integers(2**31)))
     rgb = _harmless()(image=rgb)["image"]
-    if rng.random() < CAST_SHARE:
+    if rng.random() < cast_share:
         rgb = colour_cast(rgb, rng, reach=CAST_REACH)
     rgb = np.ascontiguousarray(rgb)
     visible = shrink(view.of(crops.visible[index]), size_px)
