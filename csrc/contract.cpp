@@ -104,8 +104,9 @@ void read_reasons(const Field& reasons, Contract& contract) {
 
 void read_not_a_fundus(const Field& limits, Contract& contract) {
   if (!is_wanted(limits, contract.has_not_a_fundus, "not_a_fundus")) return;
-  limits.expect_members({"min_probability"});
+  limits.expect_members({"min_probability", "max_score"});
   contract.not_a_fundus_min_probability = limits["min_probability"].between_0_and_1();
+  contract.not_a_fundus_max_score = limits["max_score"].number(0, 1, "a number from 0 to 1");
 }
 
 void read_output(const Field& output, Contract& contract) {

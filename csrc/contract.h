@@ -75,7 +75,8 @@ struct Contract {
   // The least strength of a main reason. The second stands for a picture's field_cut, too, which no
   // channel is needed for.
   float region_min_strength = 0.2f, picture_min_strength = 0.1f;
-  float not_a_fundus_min_probability = 0.5f;  // from here on the picture is refused
+  // A picture is refused from this probability on, unless its score is greater than this one.
+  float not_a_fundus_min_probability = 0.5f, not_a_fundus_max_score = 1;
   std::vector<OperatingPoint> operating_points;
   std::string default_operating_point;
   bool parity_passed = false;         // against the reference, within the limits above

@@ -83,9 +83,12 @@ void refuse_logit(const Contract& contract, float logit, int index) {
 void grade(const Contract& contract, const GridSums& sums, const Component* components, int count,
            const OperatingPoint& operating_point, Report& report) {
   if (!(sums.weight > 0)) return;
+  const auto score = static_cast<float>(1.0 - sums.weighted_probability / sums.weight);
   if (contract.has_not_a_fundus) {
     report.not_a_fundus = probability_of(sums.weighted_not_a_fundus / sums.weight);
-    if (report.not_a_fundus >= contract.not_a_fundus_min_probability) {
+    // Where the map sees a retina's anatomy, there is a retina.
+    if (report.not_a_fundus >= contract.not_a_fundus_min_probability &&
+        score <= contract.not_a_fundus_max_score) {
       report.reason = Reason::kNotAFundus;
       return;  // what clear_report says stands: unknown, and no score
     }
@@ -93,7 +96,7 @@ void grade(const Contract& contract, const GridSums& sums, const Component* comp
   for (int i = 0; i < count; ++i) {
     report.regions.push_back(region_of(contract, components[i], report, sums.weight));
   }
-  report.score = static_cast<float>(1.0 - sums.weighted_probability / sums.weight);
+  report.score = score;
   const bool good = report.score >= operating_point.good_min_score;
   const bool usable = report.score >= operating_point.usable_min_score;
   report.reason = usable ? Reason::kNone : Reason::kLowAnatomyVisible;

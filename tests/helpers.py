@@ -45,7 +45,7 @@ def write_telling_model(folder: Path, **fields: Any) -> Path:
     output = {**tiny_contract(model)["output"], "channels": list(TELLING)}
     thresholds = {
         "reasons": {"region_min_strength": 0.2, "picture_min_strength": 0.1},
-        "not_a_fundus": {"min_probability": 0.5},
+        "not_a_fundus": {"min_probability": 0.5, "max_score": 1.0},
     }
     return _write_model(folder, model, trained=True, **{"output": output, **thresholds, **fields})
 

@@ -131,7 +131,8 @@ def run(config: Config, pool: CropSet, clean: CropSet, out: Path, manifest_hash:
                 graph,
                 "fp32",
                 True,
-                answers(refusal.min_probability),
+                # What the most lenient would call usable is a retina.
+                answers(refusal.min_probability, min(each["usable_min_score"] for each in points.values())),
                 (settings.grid, settings.grid),
                 parity,
                 threshold.probability,

@@ -45,9 +45,14 @@ REASON_LIMITS = {"region_min_strength": 0.2, "picture_min_strength": 0.1}
 SCORE_MARGIN = 0.02  # of a score: nearer to 0 or 1 a difference says nothing
 
 
-def answers(not_a_fundus_min: float = 0.5) -> Channels:
-    """Return what the channels say; a picture is refused from the probability ``not_a_fundus_min`` on."""
-    return Channels(CHANNELS, REASON_LIMITS, {"min_probability": not_a_fundus_min})
+def answers(not_a_fundus_min: float = 0.5, not_a_fundus_max_score: float = 1.0) -> Channels:
+    """Return what the channels say.
+
+    A picture is refused from the probability ``not_a_fundus_min`` on, unless its score is greater than
+    ``not_a_fundus_max_score``.
+    """
+    limits = {"min_probability": not_a_fundus_min, "max_score": not_a_fundus_max_score}
+    return Channels(CHANNELS, REASON_LIMITS, limits)
 
 
 class Student(nn.Module):
@@ -88,6 +93,12 @@ class Student(nn.Module):
         for module in self._fixed:
             module.eval()
         return self
+
+    @torch.no_grad()
+    def soften(self, temperature: float) -> None:
+        """Divide the map's logits, those of the first channel, by ``temperature`` for good."""
+        self.head.weight[0] /= temperature
+        self.head.bias[0] /= temperature
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Return logits (B, 7, S/16, S/16)."""
@@ -196,6 +207,7 @@ def run(
     model = train(fabric, model, samples, loss, settings.loop, seed=seed, folder=out, name="student")
     if not fabric.is_global_zero:
         return
+    model.soften(settings.temperature)
     save_student(model, settings, out / "student.pt")
     order = np.argsort(measured)
     picked = order[np.linspace(0, len(order) - 1, 12).astype(int)]

@@ -46,7 +46,8 @@ class StudentSettings:
     the map's cross-entropy. ``frozen_blocks`` first blocks of the backbone keep their ImageNet weights: they
     run at strides 2 and 4, where the gradient of a depthwise convolution costs more than all the rest on a
     CPU. ``start`` names a student of training/weights to begin with; without one ("") the backbone's ImageNet
-    weights are the beginning.
+    weights are the beginning. In the end the map's logits are divided by ``temperature``: the score, a mean
+    of probabilities, then also hears what is slight.
     """
 
     size_px: int
@@ -67,6 +68,7 @@ class StudentSettings:
     reason_weight: float
     not_fundus_weight: float
     frozen_blocks: int
+    temperature: float
     loop: LoopSettings
 
 

@@ -191,7 +191,7 @@ TEST(contract_with_any_field_removed_or_garbled_is_refused) {
 TEST(contract_of_every_channel_with_any_field_removed_or_garbled_is_refused) {
   JsonValue root = efiqa::parse_json(efiqa_test::full_contract_text(), "full");
   const int broken = break_each_field(root, root, "", kFix);
-  CHECK_EQ(std::to_string(broken), std::string("68"));
+  CHECK_EQ(std::to_string(broken), std::string("69"));
   CHECK(refusal_of(to_text(root)) == "no error");
 }
 
@@ -375,7 +375,8 @@ std::string text_of_channels(const Names& names) {
                     R"("reasons": {"region_min_strength": 0.3, "picture_min_strength": 0.2})");
   }
   if (not_a_fundus) {
-    text = replaced(text, "\"not_a_fundus\": null", R"("not_a_fundus": {"min_probability": 0.7})");
+    text = replaced(text, "\"not_a_fundus\": null",
+                    R"("not_a_fundus": {"min_probability": 0.7, "max_score": 0.3})");
   }
   return replaced(text, "\"anatomy_not_visible\"", list);
 }
@@ -407,6 +408,7 @@ TEST(contract_each_legal_list_of_channels_is_read) {
     CHECK_EQ(contract.region_min_strength, expected.reasons ? 0.3f : 0.2f);
     CHECK_EQ(contract.picture_min_strength, expected.reasons ? 0.2f : 0.1f);
     CHECK_EQ(contract.not_a_fundus_min_probability, expected.not_a_fundus ? 0.7f : 0.5f);
+    CHECK_EQ(contract.not_a_fundus_max_score, expected.not_a_fundus ? 0.3f : 1.0f);
   }
 }
 
@@ -454,7 +456,9 @@ TEST(contract_limits_of_the_channels_are_checked_and_must_be_there) {
        "not_a_fundus.min_probability is 1.5, expected a number > 0 and < 1"},
       {"\"min_probability\": 0.5", "\"min_probability\": null",
        "not_a_fundus.min_probability is null, expected a number > 0 and < 1"},
-      {"{\"min_probability\": 0.5}", "null",
+      {"\"max_score\": 1", "\"max_score\": 1.01",
+       "not_a_fundus.max_score is 1.01, expected a number from 0 to 1"},
+      {"{\"min_probability\": 0.5, \"max_score\": 1}", "null",
        "not_a_fundus is null, expected an object, because output.channels lists not_a_fundus"},
   };
   for (const Refusal& refusal : refusals) {

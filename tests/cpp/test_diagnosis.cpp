@@ -372,6 +372,26 @@ TEST(diagnosis_picture_that_shows_no_fundus_is_unknown_with_its_map) {
   CHECK_NEAR(report.not_a_fundus, sigmoid_of(0.25f), kStrengthTolerance);
 }
 
+TEST(diagnosis_picture_whose_map_sees_anatomy_is_not_refused) {
+  Case c;
+  c.contract.not_a_fundus_max_score = 0.3f;
+  const auto refused = [&](double hidden) {
+    for (int i = 0; i < kCells; ++i) {
+      c.anatomy(i) = logit_of(hidden);
+      c.logits[kNotAFundusChannel * kCells + i] = 9;
+    }
+    Report report = circle_report();
+    c.run(report);
+    CHECK_NEAR(report.not_a_fundus, sigmoid_of(9), kStrengthTolerance);
+    CHECK_EQ(report.verdict == Verdict::kUnknown, report.reason == Reason::kNotAFundus);
+    if (report.reason != Reason::kNotAFundus) CHECK_NEAR(report.score, 1 - hidden, 1e-5);
+    return report.reason == Reason::kNotAFundus;
+  };
+  CHECK(!refused(0.1));
+  CHECK(!refused(0.69));  // a reject, and yet a retina
+  CHECK(refused(0.71));
+}
+
 TEST(diagnosis_not_a_fundus_alone_needs_no_reason_channels) {
   Case c;
   c.contract.has_reasons = false;

@@ -22,6 +22,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                               contract.not_a_fundus_min_probability}) {
       FUZZ_CHECK(limit > 0 && limit < 1);
     }
+    FUZZ_CHECK(contract.not_a_fundus_max_score >= 0 && contract.not_a_fundus_max_score <= 1);
     const efiqa::OperatingPoint& point = contract.operating_point("");
     FUZZ_CHECK(point.usable_min_score <= point.good_min_score);
     FUZZ_CHECK(contract.model_file.find('/') == std::string::npos);

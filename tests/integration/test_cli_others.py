@@ -53,6 +53,7 @@ def test_info_table_shows_channels_and_thresholds(tiny_model, telling_model, cap
         "reasons.region_min_strength 0.2",
         "reasons.picture_min_strength 0.1",
         "not_a_fundus.min_probability 0.5",
+        "not_a_fundus.max_score 1.0",
     ):
         assert expected in rows
     assert cli.main(["info", str(tiny_model)]) == 0

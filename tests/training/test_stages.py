@@ -192,13 +192,16 @@ def test_best_limit_separable_scores_are_separated():
     assert accuracy == 1.0
 
 
-def test_filled_outside_rim_cells_keep_their_values():
+def test_filled_outside_rim_and_outside_take_the_nearest_inner_value():
     from training.student_samples import filled_outside
 
-    maps = np.array([[[1.0, 1.0, 1.0], [1.0, 0.1, 0.2], [1.0, 0.3, 0.4]]], np.float32)
-    weights = np.array([[[0, 0, 0], [0, 1, 1], [0, 1, 1]]], np.float32)
-    expected = [[0.1, 0.1, 0.2], [0.1, 0.1, 0.2], [0.3, 0.3, 0.4]]
-    assert np.allclose(filled_outside(maps, weights)[0], expected)
+    maps, weights = np.ones((2, 6, 6), np.float32), np.zeros((2, 6, 6), np.float32)
+    weights[0, 1:5, 1:5] = 1
+    maps[0, 2:4, 2:4] = inner = np.float32([[0.1, 0.2], [0.3, 0.4]])
+    weights[1, 2, 2] = 1  # nothing but rim: nothing to take a value from
+    filled = filled_outside(maps, weights)
+    assert np.array_equal(filled[0], np.repeat(np.repeat(inner, 3, 0), 3, 1))
+    assert np.array_equal(filled[1], maps[1])
 
 
 def mask_terms(logits, mask, *, visible=None, entropy_weight=0.0, miss_weight=0.65):
