@@ -221,7 +221,7 @@ def development_figures(runtime: Runtime, pictures: Sequence[Picture], limit: in
     return {
         "local": local_benchmark(runtime, clean, seed=SEED),
         "ranking": severity_ranking(runtime, ranked, seed=SEED),
-        "eye_agreement": eye_agreement(runtime, pool_pictures(pictures)),
+        "eye_agreement": eye_agreement(runtime, pool_pictures(pictures))[0],
         **judgement_figures(runtime, development_pictures(pictures, limit), seed=SEED),
     }
 

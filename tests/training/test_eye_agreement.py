@@ -34,3 +34,34 @@ def test_agreement_is_of_ranks_and_the_same_both_ways_round():
     assert agreement(left, left) == pytest.approx(1)
     assert agreement(left, right) == pytest.approx(agreement(right, left))
     assert agreement([0, 1, 2, 3], [3, 2, 1, 0]) < -0.5
+
+
+def test_score_at_a_temperature_divides_the_logits_of_the_map(tiny_model):
+    import numpy as np
+
+    from efiqa import Runtime
+    from training.eye_agreement import score_at
+
+    y, x = np.mgrid[:256, :256] - 127.5
+    frame = np.zeros((256, 256, 3), np.uint8)
+    frame[np.hypot(x, y) < 120] = (180, 90, 40)
+    with Runtime(tiny_model) as runtime:
+        report, unknown = runtime.assess(frame), runtime.assess(np.zeros_like(frame))
+    assert score_at(report, 1) == pytest.approx(report.score, abs=1e-6)
+    assert score_at(report, 1e6) == pytest.approx(0.5, abs=1e-4)
+    assert score_at(unknown, 2) == -1
+
+
+def test_eye_agreement_of_the_command_line(capsys, monkeypatch):
+    from training import eye_agreement
+
+    found = [{"set": {"n_pairs": 20, "spearman": 0.5}}, {}]
+    monkeypatch.setattr(eye_agreement, "read_manifest", lambda root: [])
+    monkeypatch.setattr(eye_agreement, "eye_agreement", lambda runtime, pictures, temperatures: found)
+    eye_agreement.main(["--data", "photos", "--temperature", "1", "2"])
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.endswith("temperature 1: set 0.500 (20 pairs)")
+    assert second.endswith("temperature 2: no set with enough pairs")
+    with pytest.raises(SystemExit):
+        eye_agreement.main(["--data", "photos", "--temperature", "0"])
+    assert "--temperature is 0.0, expected numbers > 0" in capsys.readouterr().err
