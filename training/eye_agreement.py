@@ -55,8 +55,9 @@ def score_at(report: QualityReport, temperature: float) -> float:
     """Return the score with the map's logits divided by ``temperature``, -1 when the verdict is unknown."""
     if report.score is None:
         return -1.0
-    hidden = expit(logit(report.map.astype(np.float64)) / temperature)
-    return 1 - float(np.average(hidden, weights=report.weights))
+    inside = report.weights > 0
+    hidden = expit(logit(report.map[inside].astype(np.float64)) / temperature)
+    return 1 - float(np.average(hidden, weights=report.weights[inside]))
 
 
 def eye_agreement(
