@@ -55,7 +55,8 @@ inline std::string full_contract_text() {
   std::string text = replaced(tiny_contract_text(), "\"reasons\": null",
                               R"("reasons": {"region_min_strength": 0.25,
                                              "picture_min_strength": 0.15})");
-  text = replaced(text, "\"not_a_fundus\": null", R"("not_a_fundus": {"min_probability": 0.5, "max_score": 1})");
+  text = replaced(text, "\"not_a_fundus\": null",
+                  R"("not_a_fundus": {"min_probability": 0.5, "max_score": 1})");
   return replaced(text, "\"anatomy_not_visible\"",
                   R"("anatomy_not_visible", "under_exposed", "over_exposed", "defocus", "haze",
                      "occlusion", "not_a_fundus")");
