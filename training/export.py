@@ -30,7 +30,7 @@ from training.progress import track
 from training.pseudo_labels import crop_on_grid
 from training.refusal_limit import refusal_limit
 from training.region_threshold import region_threshold
-from training.student import Student, answers, load_student
+from training.student import Student, answers, load_student, shown_eyes
 from training.student_samples import CHANNELS
 from training.views import normalised
 
@@ -106,7 +106,8 @@ def run(config: Config, pool: CropSet, clean: CropSet, out: Path, manifest_hash:
     graph, trial = judged_graph(model, settings.size_px, images)
     if trial.failures:
         raise ValueError(f"parity: {'; '.join(trial.failures)}")
-    refusal = refusal_limit(model, pool, settings.size_px, settings.grid, config.seed + 5)
+    eyes = shown_eyes(settings, out)
+    refusal = refusal_limit(model, pool, settings.size_px, settings.grid, config.seed + 5, eyes)
     clean_scores, lost, scores = graded_scores(
         model, clean, settings.size_px, settings.grid, config.export.calibration_pictures, config.seed + 4
     )
@@ -131,8 +132,8 @@ def run(config: Config, pool: CropSet, clean: CropSet, out: Path, manifest_hash:
                 graph,
                 "fp32",
                 True,
-                # What the most lenient would call usable is a retina.
-                answers(refusal.min_probability, min(each["usable_min_score"] for each in points.values())),
+                # What any of them would call good is a retina.
+                answers(refusal.min_probability, min(each["good_min_score"] for each in points.values())),
                 (settings.grid, settings.grid),
                 parity,
                 threshold.probability,

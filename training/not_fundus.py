@@ -1,18 +1,20 @@
 """Pictures that are not of a retina, for which the truth is that no anatomy is visible anywhere.
 
-Nearly half are eyes from outside: drawn ones (training.scenes_eye) and close crops of eyes in the photographs
-that scikit-image ships. The others are these packages' other photographs and the scenes of training.scenes.
+Nearly half are eyes from outside: drawn ones (training.scenes_eye) and close crops of eyes in photographs that
+packages ship: scikit-image's, and those that training.eye_photographs fetches. The others are these packages' other photographs and the scenes of training.scenes.
 Never from a set that is assessed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import cv2
 import numpy as np
 
 from training.data import BoolArray, ByteArray, blank_outside
+from training.eye_photographs import Eye
 from training.scene_parts import fine_contrast, levels, place_by_share
 from training.scenes import SCENES
 from training.scenes_eye import REDDISH, random_eye
@@ -49,7 +51,8 @@ EYES_IN_PHOTOGRAPHS = (
     ("chelsea", 322, 132, 75),
 )
 EYE_SHARE = 0.45
-REAL_EYE_SHARE = 0.12  # of the eyes: there are few, so the drawn ones must carry the variety
+# Of the eyes: with scikit-image's alone there are few, so the drawn ones must carry the variety.
+REAL_EYE_SHARE, REAL_EYE_SHARE_OF_FETCHED = 0.12, 0.45
 PHOTOGRAPH_SHARE = 0.35  # of what is no eye
 WHOLE_SHARE = 0.35  # of photographs: the frame as a camera would give it
 # Round stop, cut above and below, rectangle, full square: fewer of the last two than among the retinas shown
@@ -76,11 +79,26 @@ def photographs() -> tuple[ByteArray, ...]:
     return tuple(_three_channels(each) for each in found)
 
 
-def random_scene(size_px: int, rng: np.random.Generator) -> tuple[ByteArray, BoolArray]:
-    """Return rgb (S, S, 3), black outside, and the visible mask (S, S), a function of the generator alone."""
+@lru_cache(maxsize=1)
+def packaged_eyes() -> tuple[Eye, ...]:
+    """Return the eyes in scikit-image's photographs."""
+    return tuple(
+        Eye(photographs()[PHOTOGRAPHS.index(name)], x, y, width) for name, x, y, width in EYES_IN_PHOTOGRAPHS
+    )
+
+
+def random_scene(
+    size_px: int, rng: np.random.Generator, eyes: Sequence[Eye] = ()
+) -> tuple[ByteArray, BoolArray]:
+    """Return rgb (S, S, 3), black outside, and the visible mask (S, S), a function of the generator.
+
+    ``eyes``: in photographs, to be shown beside scikit-image's.
+    """
     if rng.random() < EYE_SHARE:
-        real = rng.random() < REAL_EYE_SHARE
-        rgb = _eye_in_photograph(size_px, rng) if real else random_eye(size_px, rng)
+        real = rng.random() < (REAL_EYE_SHARE_OF_FETCHED if eyes else REAL_EYE_SHARE)
+        every = (*packaged_eyes(), *eyes)
+        drawn = every[int(rng.integers(len(every)))]
+        rgb = eye_in_photograph(drawn, size_px, rng) if real else random_eye(size_px, rng)
         visible = _visible(size_px, rng)
         camera_light = real  # a drawn one has its own
     elif rng.random() < PHOTOGRAPH_SHARE:
@@ -110,18 +128,18 @@ def _visible(size_px: int, rng: np.random.Generator) -> BoolArray:
     return (np.abs(y) <= (cut if kind == 2 else 0.5)) & (np.abs(x) <= 0.5)
 
 
-def _eye_in_photograph(size_px: int, rng: np.random.Generator) -> ByteArray:
-    """Return one of EYES_IN_PHOTOGRAPHS enlarged, from near or farther, perhaps mirrored, turned or grey."""
-    name, x, y, width = EYES_IN_PHOTOGRAPHS[int(rng.integers(len(EYES_IN_PHOTOGRAPHS)))]
-    picture = photographs()[PHOTOGRAPHS.index(name)]
-    scale = size_px / (width * rng.uniform(0.8, 2.2)) * rng.uniform(0.9, 1.1, 2) * (rng.choice([-1, 1]), 1)
+def eye_in_photograph(eye: Eye, size_px: int, rng: np.random.Generator) -> ByteArray:
+    """Return the eye enlarged (S, S, 3), from near or farther, perhaps mirrored, turned or grey."""
+    scale = (
+        size_px / (eye.width * rng.uniform(0.8, 2.2)) * rng.uniform(0.9, 1.1, 2) * (rng.choice([-1, 1]), 1)
+    )
     turn = rng.normal(0, 0.2)
     spin = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ np.diag(scale)
-    middle = np.array([x, y]) + rng.normal(0, 0.12, 2) * width
+    middle = np.array([eye.x, eye.y]) + rng.normal(0, 0.12, 2) * eye.width
     shift = size_px / 2 - spin @ middle
     matrix = np.column_stack([spin, shift])
     rgb = cv2.warpAffine(
-        picture, matrix, (size_px, size_px), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT
+        eye.picture, matrix, (size_px, size_px), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT
     )
     if rng.random() < 0.2:
         rgb = np.repeat(rgb.mean(2, keepdims=True), 3, 2)

@@ -8,6 +8,7 @@ training.not_fundus. Both are drawn with seeds that training did not use.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from training.data import ByteArray, CropSet, FloatArray, blank_outside
 from training.degrade import random_degradation
+from training.eye_photographs import Eye
 from training.not_fundus import random_scene
 from training.progress import track
 from training.pseudo_labels import crop_on_grid, to_grid
@@ -60,8 +62,13 @@ def best_refusal_limit(real: DoubleArray, scenes: DoubleArray) -> RefusalLimit:
     return RefusalLimit(probability, float((real >= limit).mean()), float((scenes >= limit).mean()))
 
 
-def refusal_limit(model: Student, pool: CropSet, size_px: int, grid: int, seed: int) -> RefusalLimit:
-    """Return the limit for ``model`` on inputs of ``size_px``, whose answer has ``grid`` cells a side."""
+def refusal_limit(
+    model: Student, pool: CropSet, size_px: int, grid: int, seed: int, eyes: Sequence[Eye] = ()
+) -> RefusalLimit:
+    """Return the limit for ``model`` on inputs of ``size_px``, whose answer has ``grid`` cells a side.
+
+    ``eyes``: in photographs, as `random_scene` takes them.
+    """
     real = []
     for index in track(range(0, len(pool), max(1, len(pool) // PICTURES)), "real pictures"):
         rgb, _, weights = crop_on_grid(pool, index, size_px, grid)
@@ -73,6 +80,6 @@ def refusal_limit(model: Student, pool: CropSet, size_px: int, grid: int, seed: 
         real.append(not_fundus_logit(model, blank_outside(rgb, visible), to_grid(visible, grid)))
     scenes = []
     for number in track(range(len(real)), "scenes"):
-        rgb, visible = random_scene(size_px, np.random.default_rng([seed, number]))
+        rgb, visible = random_scene(size_px, np.random.default_rng([seed, number]), eyes)
         scenes.append(not_fundus_logit(model, rgb, to_grid(visible, grid)))
     return best_refusal_limit(np.array(real), np.array(scenes))

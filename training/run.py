@@ -2,9 +2,9 @@
 
 ``python -m training.run --config training/configs/cpu.toml --data ../shared/data/fundus --out runs/NAME``
 
-Stages: segmenter, vuad (with the vessel maps), pseudo, teacher, student, export. A stage that was finished
-with the same settings is left alone; one that was interrupted goes on at its last checkpoint. On several
-devices: ``torchrun --nproc-per-node 8 -m training.run ...`` or ``devices = 8`` in the recipe.
+Stages: segmenter, vuad (with the vessel maps), pseudo, teacher, student, export; with a model that the student
+starts from, only the last two, unless ``--stages`` names others. A stage that was finished with the same
+settings is left alone; one that was interrupted goes on at its last checkpoint. On several devices: ``torchrun --nproc-per-node 8 -m training.run ...`` or ``devices = 8`` in the recipe.
 """
 
 from __future__ import annotations
@@ -54,8 +54,14 @@ class Pipeline:
             ("student", c.student, self._student),
             ("export", c.export, self._export),
         ):
+            if name == "student" and c.student.start:  # nothing of the stages before
+                depends = [c.data]
             depends.append(settings)
             self.stages[name] = (run, recipe.settings_hash(*depends) + f"-{c.seed}")
+
+    def needed(self) -> list[str]:
+        """Return the stages that the export needs: a student with a model to start from needs no teacher."""
+        return ["student", "export"] if self.config.student.start else list(self.stages)
 
     def run(self, wanted: list[str]) -> None:
         """Run ``wanted`` stages in order, skipping those that are done."""
@@ -174,7 +180,7 @@ def main(arguments: list[str] | None = None) -> None:
             synthetic.make(root, config.data.synthetic, config.seed)
     torch.set_float32_matmul_precision("high")
     pipeline = Pipeline(config, root, out, fabric)
-    wanted = options.stages or list(pipeline.stages)
+    wanted = options.stages or pipeline.needed()
     unknown = [name for name in wanted if name not in pipeline.stages]
     if unknown:
         parser.error(f"--stages holds {unknown[0]}, expected some of {', '.join(pipeline.stages)}")

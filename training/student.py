@@ -1,9 +1,11 @@
 """Stage 5: the student, a small network that runs on the camera.
 
-EfficientNet-Lite0 up to stride 16, its maps of strides 4 and 8 folded in, and a head with a view of the
-whole field. It learns, all without a quality label: the maps of the teacher and of earlier models on pictures
-of any quality; the known map, and the known causes, of synthetic degradations of clean pictures (the pool's
-best, and the vessel sets', whose vessels an annotator could follow everywhere); and what is not a retina.
+EfficientNet-Lite0 up to stride 16 and two readers of its maps, each with a view of the whole field: the sight,
+which the map is read from, and the judge, which amends the map and says causes and what is no retina. All is
+learned without a quality label: the teacher's maps on pictures of any quality; the known map, and the known
+causes, of synthetic degradations of clean pictures (the pool's best, and the vessel sets', whose vessels an
+annotator could follow everywhere); and what is not a retina. With an earlier model to start from, its
+backbone and sight stay as they are and its own maps take the place of the teacher's: only the judge learns.
 
 Output: ``student.pt``, ``student.json``, ``student.png``.
 """
@@ -11,30 +13,32 @@ Output: ``student.pt``, ``student.json``, ``student.png``.
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from lightning.fabric import Fabric
-from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
 from efiqa.export.document import Channels
 from training import figures
 from training.backbone import Lite0Features
-from training.consensus import WEIGHTS, taught_maps
 from training.data import ByteArray, CropSet, FloatArray, cached_array
+from training.eye_photographs import Eye, fetched_eyes
 from training.features import crops_at
 from training.landmarks import foveas_of
 from training.loop import Batch, save_atomically, train
-from training.pseudo_labels import Labels, badness
+from training.pseudo_labels import badness, shrink, to_grid
+from training.start import load_start, maps_of_start, softened
 from training.student_samples import (
     CHANNELS,
     StudentSamples,
     StudentSettings,
     Teaching,
+    clean_level,
     filled_outside,
 )
 from training.views import normalised
@@ -55,16 +59,11 @@ def answers(not_a_fundus_min: float = 0.5, not_a_fundus_max_score: float = 1.0) 
     return Channels(CHANNELS, REASON_LIMITS, limits)
 
 
-class Student(nn.Module):
-    """Logits (B, 7, S/16, S/16), the CHANNELS, of a normalised image (B, 3, S, S)."""
+class Sight(nn.Module):
+    """Features (B, width, S/16, S/16) that the map is read from, of the backbone's maps of three strides."""
 
-    STRIDES = (4, 8, 16)
-
-    def __init__(self, width: int, *, pretrained: bool = True) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self._fixed: list[nn.Module] = []
-        self.width = width
-        self.backbone = Lite0Features(self.STRIDES, pretrained=pretrained)
         channels = Lite0Features.CHANNELS
         # Each stride's map reaches the grid by a convolution of its own stride: no detail is averaged away.
         self.fold4 = nn.Conv2d(channels[4], width, 4, stride=4, bias=False)
@@ -75,89 +74,181 @@ class Student(nn.Module):
         self.spread = nn.Conv2d(width, width, 5, padding=2, groups=width, bias=False)
         self.norm2 = nn.BatchNorm2d(width)
         self.mix = nn.Conv2d(width, width, 1)
-        self.causes = nn.Conv2d(width, width // 2, 1)
-        self.head = nn.Conv2d(width + width // 2, len(CHANNELS), 1)
+
+    def forward(self, maps: list[torch.Tensor]) -> torch.Tensor:
+        """Return the features of ``maps``, finest first."""
+        s4, s8, s16 = maps
+        x = F.relu(self.norm(self.fold4(s4) + self.fold8(s8) + self.fold16(s16)))
+        whole = self.field(x.mean((2, 3)))[:, :, None, None]
+        return F.relu(self.mix(F.relu(self.norm2(self.spread(x)) + whole)) + x)
+
+
+class Round(nn.Module):
+    """A residual block on the grid: widened, spread over 5 x 5 cells beside the whole field, narrowed."""
+
+    WIDENED = 2
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        inner = self.WIDENED * width
+        self.widen = nn.Conv2d(width, inner, 1, bias=False)
+        self.norm = nn.BatchNorm2d(inner)
+        self.spread = nn.Conv2d(inner, inner, 5, padding=2, groups=inner, bias=False)
+        self.norm2 = nn.BatchNorm2d(inner)
+        self.field = nn.Linear(width, inner)
+        self.narrow = nn.Conv2d(inner, width, 1, bias=False)
+        self.norm3 = nn.BatchNorm2d(width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return x (B, width, g, g) with what the block adds."""
+        spread = self.norm2(self.spread(F.relu(self.norm(self.widen(x)))))
+        whole = self.field(x.mean((2, 3)))[:, :, None, None]
+        return x + self.norm3(self.narrow(F.relu(spread + whole)))
+
+
+class Judge(nn.Module):
+    """Features (B, width, S/16, S/16) that all else is read from, of the same maps and of the sight's."""
+
+    def __init__(self, width: int, sight: int, rounds: int) -> None:
+        super().__init__()
+        channels = Lite0Features.CHANNELS
+        self.fold4 = nn.Conv2d(channels[4], width, 4, stride=4, bias=False)
+        self.fold8 = nn.Conv2d(channels[8], width, 2, stride=2, bias=False)
+        self.fold16 = nn.Conv2d(channels[16] + sight, width, 1, bias=False)
+        self.norm = nn.BatchNorm2d(width)
+        self.rounds = nn.Sequential(*(Round(width) for _ in range(rounds)))
+
+    def forward(self, maps: list[torch.Tensor], seen: torch.Tensor) -> torch.Tensor:
+        """Return the features of ``maps``, finest first, and of the sight's features ``seen``."""
+        s4, s8, s16 = maps
+        coarse = self.fold16(torch.cat([s16, seen], 1))
+        return F.relu(self.rounds(F.relu(self.norm(self.fold4(s4) + self.fold8(s8) + coarse))))
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Widths of the student's two readers, and how many blocks the judge has."""
+
+    width: int
+    judge_width: int
+    judge_rounds: int
+
+
+class Student(nn.Module):
+    """Logits (B, 7, S/16, S/16), the CHANNELS, of a normalised image (B, 3, S, S)."""
+
+    STRIDES = (4, 8, 16)
+
+    def __init__(self, shape: Shape, *, pretrained: bool = True) -> None:
+        super().__init__()
+        self._fixed: list[nn.Module] = []
+        self.shape = shape
+        self.backbone = Lite0Features(self.STRIDES, pretrained=pretrained)
+        self.sight = Sight(shape.width)
+        self.judge = Judge(shape.judge_width, shape.width, shape.judge_rounds)
+        self.head = nn.Conv2d(shape.width + shape.judge_width, len(CHANNELS), 1)
 
     def freeze(self, blocks: int) -> None:
         """Fix the stem and the first ``blocks`` blocks, their batch statistics included; none for 0."""
-        self._fixed = [self.backbone.conv_stem, self.backbone.bn1, *self.backbone.blocks[:blocks]][
-            : blocks + 2 if blocks else 0
-        ]
-        for module in self._fixed:
+        first = [self.backbone.conv_stem, self.backbone.bn1, *self.backbone.blocks[:blocks]]
+        self._fix(first if blocks else [])
+
+    def freeze_sight(self) -> None:
+        """Fix backbone and sight."""
+        self._fix([self.backbone, self.sight])
+
+    def _fix(self, modules: list[nn.Module]) -> None:
+        self._fixed = modules
+        for module in modules:
             module.requires_grad_(False)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Student:
-        """Set training mode, except for what ``freeze`` fixed."""
+        """Set training mode, except for what is fixed."""
         super().train(mode)
         for module in self._fixed:
             module.eval()
         return self
 
-    @torch.no_grad()
-    def soften(self, temperature: float) -> None:
-        """Divide the map's logits, those of the first channel, by ``temperature`` for good."""
-        self.head.weight[0] /= temperature
-        self.head.bias[0] /= temperature
+    def features(self, image: torch.Tensor) -> torch.Tensor:
+        """Return what ``head`` reads (B, C, S/16, S/16): the sight's features, then the judge's."""
+        maps = self.backbone(image)
+        seen = self.sight(maps)
+        return torch.cat([seen, self.judge(maps, seen)], 1)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Return logits (B, 7, S/16, S/16)."""
-        s4, s8, s16 = self.backbone(image)
-        x = F.relu(self.norm(self.fold4(s4) + self.fold8(s8) + self.fold16(s16)))
-        whole = self.field(x.mean((2, 3)))[:, :, None, None]
-        seen = F.relu(self.norm2(self.spread(x)) + whole)
-        return self.head(F.relu(torch.cat([self.mix(seen) + x, self.causes(seen)], 1)))
+        return self.head(self.features(image))
 
 
-def save_start(model: Student, path: Path) -> None:
-    """Write the weights, in half precision, for another training to begin with (``load_start``)."""
-    state = {
-        key: value.half() if value.is_floating_point() else value for key, value in model.state_dict().items()
-    }
-    save_file({key: value.contiguous() for key, value in state.items()}, path)
+class Taught(nn.Module):
+    """A student while it learns: logits (B, 7, g, g), and of the map's what the head amends (B, 1, g, g).
 
-
-def load_start(model: Student, path: Path) -> None:
-    """Read the weights of ``save_start`` into ``model``.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        RuntimeError: the weights are of a student of another shape.
+    ``seen``: the layer that an earlier model read its map by, from the sight's features; fixed. The head then
+    begins with nothing to amend.
     """
-    state = load_file(path)
-    model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
+
+    def __init__(self, student: Student, seen: nn.Conv2d | None = None) -> None:
+        super().__init__()
+        self.student = student
+        self.seen = seen.requires_grad_(False) if seen else None
+        if seen:
+            with torch.no_grad():
+                student.head.weight[0] = 0
+                student.head.bias[0] = 0
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return both."""
+        features = self.student.features(image)
+        logits = self.student.head(features)
+        amendment = logits[:, :1]
+        if self.seen:
+            bad = self.seen(features[:, : self.seen.in_channels]) + amendment
+            logits = torch.cat([bad, logits[:, 1:]], 1)
+        return logits, amendment
+
+    @torch.no_grad()
+    def finished(self) -> Student:
+        """Return the student, the earlier model's layer taken into its head."""
+        if self.seen:
+            self.student.head.weight[0, : self.seen.in_channels] += self.seen.weight[0]
+            self.student.head.bias[0] += self.seen.bias[0]
+            self.seen = None
+        return self.student
 
 
-def save_student(model: Student, settings: StudentSettings, path: Path) -> None:
+def save_student(model: Student, size_px: int, path: Path) -> None:
     """Write weights and shape so that ``load_student`` needs nothing else."""
     state = {key: value.cpu() for key, value in model.state_dict().items()}
-    save_atomically({"width": settings.width, "size_px": settings.size_px, "state": state}, path)
+    save_atomically({"shape": asdict(model.shape), "size_px": size_px, "state": state}, path)
 
 
 def load_student(path: Path) -> Student:
     """Return the trained student in eval mode."""
     stored = torch.load(path, map_location="cpu", weights_only=True)
-    model = Student(stored["width"], pretrained=False)
+    model = Student(Shape(**stored["shape"]), pretrained=False)
     model.load_state_dict(stored["state"])
     return model.eval()
 
 
 def student_loss(settings: StudentSettings, model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
-    """Return the terms of the loss.
+    """Return the terms of the loss of a `Taught` student.
 
     Soft cross-entropy and squared error of the map, where it is trusted, squared error of the score's logit,
     so that slight defects rank as surely as great ones, soft cross-entropy of the reasons where they are
     known, summed over them, and cross-entropy of "not a fundus", whose logit is the mean over the field, as
-    at run time.
+    at run time. Where nothing is taught of a picture's map, its amendment is to be nil.
     """
-    logits, target, weight = model(batch["image"]).float(), batch["target"], batch["weight"]
+    logits, amendment = (each.float() for each in model(batch["image"]))
+    target, weight, trust = batch["target"], batch["weight"], batch["trust"]
     bad, reasons, not_fundus = logits[:, :1], logits[:, 1:-1], logits[:, -1:]
     probability = bad.sigmoid()
-    trust = batch["trust"]
     total = trust.sum().clamp_min(1)
     entropy = F.binary_cross_entropy_with_logits(bad, target, reduction="none")
     share = weight / weight.sum((1, 2, 3), keepdim=True).clamp_min(1)
+    taught = (trust.sum((1, 2, 3)) > 0).float()
     score_error = _score_logit(probability, share) - _score_logit(target, share)
+    amended = (amendment.square() * share).sum((1, 2, 3))
     known = weight * batch["reasons_known"][:, :, None, None]
     causes = F.binary_cross_entropy_with_logits(reasons, batch["reasons"], reduction="none")
     refusal = F.binary_cross_entropy_with_logits(
@@ -166,7 +257,8 @@ def student_loss(settings: StudentSettings, model: nn.Module, batch: Batch) -> d
     return {
         "entropy": (entropy * trust).sum() / total,
         "map": settings.map_weight * ((probability - target).square() * trust).sum() / total,
-        "score": settings.score_weight * score_error.square().mean(),
+        "score": settings.score_weight * (score_error.square() * taught).mean(),
+        "amendment": settings.amendment_weight * (amended * (1 - taught)).mean(),
         "reasons": settings.reason_weight * (causes * known).sum() / known.sum().clamp_min(1),
         "not_fundus": settings.not_fundus_weight * refusal,
     }
@@ -185,34 +277,52 @@ def predict(model: Student, rgb: ByteArray) -> FloatArray:
     return model(image).sigmoid()[:, 0].numpy()
 
 
+def shown_eyes(settings: StudentSettings, out: Path) -> tuple[Eye, ...]:
+    """Return the eyes from outside, in photographs, that the student is shown beside scikit-image's."""
+    return fetched_eyes(out / "cache" / "eyes") if settings.eye_photographs else ()
+
+
 def run(
     fabric: Fabric, settings: StudentSettings, pool: CropSet, annotated: CropSet, out: Path, seed: int
 ) -> None:
     """Train the student on the pool and the vessel sets' ``annotated`` pictures; write the stage's files."""
-    weights = Labels.load(out).weights
-    maps = taught_maps(out, settings.earlier_models, pool, weights, settings.size_px)
+    weights = np.stack([to_grid(shrink(seen, settings.size_px), settings.grid) for seen in pool.visible])
+    if settings.start:
+        logits = cached_array(
+            out / "cache" / f"maps_{settings.start}.npy",
+            lambda: maps_of_start(settings.start, pool, settings.size_px, settings.grid),
+        )
+        maps = softened(np.asarray(logits), settings.temperature)
+    else:
+        maps = np.load(out / "teacher" / "pool.npy").astype(np.float32)
     maps, measured = filled_outside(maps, weights), badness(maps, weights)
+    level = clean_level(maps, weights)
     foveas = [
         np.asarray(cached_array(out / "cache" / f"foveas_{name}.npy", partial(foveas_of, crops)))
         for name, crops in (("pool", pool), ("annotated", annotated))
     ]
-    teaching = Teaching(pool, maps, measured, annotated, *foveas)
+    eyes = shown_eyes(settings, out)
+    teaching = Teaching(pool, maps, measured, level, annotated, foveas[0], foveas[1], eyes)
     torch.manual_seed(seed)
-    model = Student(settings.width, pretrained=not settings.start)
+    shape = Shape(settings.width, settings.judge_width, settings.judge_rounds)
+    model = Student(shape, pretrained=not settings.start)
+    seen = None
     if settings.start:
-        load_start(model, WEIGHTS / f"{settings.start}.safetensors")
-    model = model.to(memory_format=torch.channels_last)
-    model.freeze(settings.frozen_blocks)
+        seen = load_start(model, settings.start, settings.temperature)
+        model.freeze_sight()
+    else:
+        model.freeze(settings.frozen_blocks)
     samples, loss = StudentSamples(teaching, settings), partial(student_loss, settings)
-    model = train(fabric, model, samples, loss, settings.loop, seed=seed, folder=out, name="student")
+    taught = Taught(model, seen).to(memory_format=torch.channels_last)
+    taught = train(fabric, taught, samples, loss, settings.loop, seed=seed, folder=out, name="student")
     if not fabric.is_global_zero:
         return
-    model.soften(settings.temperature)
-    save_student(model, settings, out / "student.pt")
+    model = taught.float().finished()
+    save_student(model, settings.size_px, out / "student.pt")
     order = np.argsort(measured)
     picked = order[np.linspace(0, len(order) - 1, 12).astype(int)]
     rgb = crops_at(pool, picked, settings.size_px)
-    maps = predict(model.float(), rgb)
+    maps = predict(model, rgb)
     scores = 1 - badness(maps, weights[picked])
     rows = [
         ([rgb[k], figures.blend(rgb[k], maps[k])], f"score {scores[k]:.2f}, taught {1 - measured[index]:.2f}")

@@ -24,9 +24,10 @@ from training.degrade import (
     random_degradation,
 )
 from training.degrade_shapes import random_support, round_support
+from training.eye_photographs import Eye
 from training.loop import LoopSettings, Sample
 from training.not_fundus import random_scene
-from training.pseudo_labels import cells_within, rim_cells, to_grid
+from training.pseudo_labels import badness, cells_within, rim_cells, to_grid
 from training.settings import settings
 from training.views import CAST_SHARE, View, normalised, rendered_view
 
@@ -40,35 +41,41 @@ class StudentSettings:
 
     Of the degraded ones ``annotated_share`` are of the vessel sets, the others of the best ``clean_share`` of
     the pool; ``second_defect_share`` have two defects, and ``spot_share`` of the defects are spots of the
-    macula's size, on the fovea itself where it is known. ``earlier_models`` of training/weights have a say in
-    the pool's maps. ``doubt_weight`` and ``spot_weight`` count the cells of the macula, where those maps are
-    doubtful, and those that a spot hides. The other weights are those of the loss's terms beside
-    the map's cross-entropy. ``frozen_blocks`` first blocks of the backbone keep their ImageNet weights: they
-    run at strides 2 and 4, where the gradient of a depthwise convolution costs more than all the rest on a
-    CPU. ``start`` names a student of training/weights to begin with; without one ("") the backbone's ImageNet
-    weights are the beginning. In the end the map's logits are divided by ``temperature``: the score, a mean
-    of probabilities, then also hears what is slight.
+    macula's size, on the fovea itself where it is known. ``doubt_weight`` and ``spot_weight`` count the cells
+    of the macula, where the taught maps are doubtful, and those that a spot hides. The other weights are those
+    of the loss's terms beside the map's cross-entropy. ``eye_photographs``: whether what is no retina includes
+    those of training.eye_photographs, which are fetched. ``width`` is the sight's, ``judge_width`` and
+    ``judge_rounds`` are the judge's (training.student).
+
+    ``start`` names a model of training/weights whose backbone and sight the student keeps, its map's logits
+    divided by ``temperature``: the score, a mean of probabilities, then also hears what is slight. Without
+    one ("") all is learned but ``frozen_blocks`` first blocks of the backbone, which keep their ImageNet
+    weights: they run at strides 2 and 4, where the gradient of a depthwise convolution costs more than all
+    the rest on a CPU.
     """
 
     size_px: int
     grid: int
     width: int
+    judge_width: int
+    judge_rounds: int
     start: str
-    earlier_models: list[str]
+    temperature: float
     clean_share: float
     degraded_share: float
     annotated_share: float
     second_defect_share: float
     spot_share: float
     not_fundus_share: float
+    eye_photographs: bool
     doubt_weight: float
     spot_weight: float
     map_weight: float
     score_weight: float
+    amendment_weight: float
     reason_weight: float
     not_fundus_weight: float
     frozen_blocks: int
-    temperature: float
     loop: LoopSettings
 
 
@@ -79,6 +86,7 @@ SPOT_SEVERITY = (0.5, 1.0)
 FOVEA_SHARE = 0.6  # of spots on pictures with a known fovea: on it; the others lie anywhere
 SPOT_DIAMETER = (0.4, 1.7)  # on the fovea, in disc diameters
 CLEAN_KEPT = 0.2  # of pictures to degrade that stay as they are: most photographs have no defect
+CLEAN_QUANTILE = 0.1  # of a map's cells in pictures of which hardly anything is hidden
 HIDDEN = 0.1  # of a cell: from here on what is taught there comes from the defect and not from the teacher
 
 
@@ -97,20 +105,30 @@ def filled_outside(maps: FloatArray, weights: FloatArray) -> FloatArray:
     return filled
 
 
+def clean_level(maps: FloatArray, weights: FloatArray) -> float:
+    """Return what the better half of maps (N, g, g) says of its best cells inside the field."""
+    measured = badness(maps, weights)
+    best = measured <= np.median(measured)
+    return float(np.quantile(maps[best][weights[best] > 0.5], CLEAN_QUANTILE))
+
+
 @dataclass(frozen=True)
 class Teaching:
     """Pictures to draw from: the pool with the map (N, g, g) taught of each, and the vessel sets.
 
-    ``pool_foveas`` (N, 3) and ``annotated_foveas`` (M, 3): x, y and the disc's diameter in pixels of the
+    ``clean_level`` is what the taught maps call cells in which nothing is hidden; the annotated pictures are
+    taught the same of theirs. ``pool_foveas`` (N, 3) and ``annotated_foveas`` (M, 3): x, y and the disc's diameter in pixels of the
     crop, NaN where they are not known.
     """
 
     pool: CropSet
     maps: FloatArray
     badness: FloatArray  # (N,) mean of the map over the field
+    clean_level: float
     annotated: CropSet
     pool_foveas: FloatArray
     annotated_foveas: FloatArray
+    eyes: tuple[Eye, ...] = ()  # from outside, in photographs
 
 
 @dataclass(frozen=True)
@@ -188,7 +206,8 @@ class StudentSamples:
         if rng.random() < settings.annotated_share:
             index = int(rng.integers(len(self._from.annotated)))
             shown = self._shown(self._from.annotated, self._from.annotated_foveas, index, rng)
-            target, trust = np.zeros((grid, grid), np.float32), to_grid(shown.visible, grid)
+            target = np.full((grid, grid), self._from.clean_level, np.float32)
+            trust = to_grid(shown.visible, grid)
         else:
             index = int(rng.choice(self._clean))
             shown = self._shown(self._from.pool, self._from.pool_foveas, index, rng)
@@ -220,10 +239,12 @@ class StudentSamples:
         return degrade(rgb, shown.visible, kind, severity, rng, local=True, support=support)
 
     def _not_fundus(self, rng: np.random.Generator) -> Sample:
-        rgb, visible = random_scene(self._settings.size_px, rng)
+        """Return a scene. A model to start from keeps its map of it: what it sees there, it was taught."""
+        rgb, visible = random_scene(self._settings.size_px, rng, self._from.eyes)
         grid = self._settings.grid
         nothing = np.ones((grid, grid), np.float32)
-        return self._sample(rgb, visible, nothing, to_grid(visible, grid), not_fundus=True)
+        trust = to_grid(visible, grid) * (0.0 if self._settings.start else 1.0)
+        return self._sample(rgb, visible, nothing, trust, not_fundus=True)
 
     def _sample(
         self,

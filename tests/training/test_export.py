@@ -431,11 +431,11 @@ def test_load_adapter_garbled_or_missing_file_is_named(tmp_path):
 @pytest.fixture
 def student(tmp_path):
     """A student with random weights, saved as student.pt in ``tmp_path``."""
-    from training.student import Student
+    from training.student import Shape, Student, save_student
 
     torch.manual_seed(2)
-    model = Student(16, pretrained=False).eval()
-    torch.save({"width": 16, "size_px": 64, "state": model.state_dict()}, tmp_path / "student.pt")
+    model = Student(Shape(16, 24, 1), pretrained=False).eval()
+    save_student(model, 64, tmp_path / "student.pt")
     return model
 
 

@@ -13,10 +13,10 @@ SAME = 1e-5  # sums of a few hundred float32 products in another order
 def test_torch_graph_exported_student_equals_onnx_runtime(tmp_path):
     from benchmarks.peers import OnnxRuntimeNetwork, TorchGraph
     from efiqa.export import onnx_files
-    from training.student import Student
+    from training.student import Shape, Student
 
     torch.manual_seed(0)
-    model = Student(16, pretrained=False).eval()
+    model = Student(Shape(16, 24, 1), pretrained=False).eval()
     path = tmp_path / "student.onnx"
     path.write_bytes(onnx_files.serialised(onnx_files.trace(model, 64)))
     image = np.random.default_rng(0).standard_normal((1, 3, 64, 64)).astype(np.float32)
@@ -37,11 +37,11 @@ def test_torch_graph_unknown_operator_is_named(tiny_model):
 def test_measure_verifies_before_it_times(tmp_path, monkeypatch):
     from benchmarks import latency, peers
     from efiqa.export import onnx_files
-    from training.student import Student
+    from training.student import Shape, Student
 
     torch.manual_seed(0)
     path = tmp_path / "student.onnx"
-    model = Student(16, pretrained=False)
+    model = Student(Shape(16, 24, 1), pretrained=False)
     model.head = torch.nn.Conv2d(model.head.in_channels, 1, 1)  # the chain beside it draws the map alone
     path.write_bytes(onnx_files.serialised(onnx_files.trace(model, 64)))
     import hashlib

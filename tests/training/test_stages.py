@@ -164,10 +164,10 @@ def test_store_half_graph_keeps_float32_arithmetic(tmp_path):
     import onnxruntime
 
     from efiqa.export import onnx_files
-    from training.student import Student
+    from training.student import Shape, Student
 
     torch.manual_seed(0)
-    model = Student(16, pretrained=False).eval()
+    model = Student(Shape(16, 24, 1), pretrained=False).eval()
     path = tmp_path / "student.onnx"
     graph = onnx_files.trace(model, 96)
     onnx_files.store_half(graph)

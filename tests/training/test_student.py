@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.train
 
 SIDE, GRID = 192, 6
+CLEAN = 0.05
 
 
 def crop_set(count):
@@ -39,12 +40,23 @@ def samples(**changes):
     teacher = np.stack([np.full((GRID, GRID), share, np.float32) for share in (0.1, 0.6, 0.9, 0.9)])
     known, unknown = (np.full((count, 3), value, np.float32) for count, value in ((2, SIDE / 2), (4, np.nan)))
     known[:, 2] = 30
-    teaching = Teaching(crop_set(4), teacher, teacher.mean((1, 2)), crop_set(2), unknown, known)
+    teaching = Teaching(crop_set(4), teacher, teacher.mean((1, 2)), CLEAN, crop_set(2), unknown, known)
     return StudentSamples(teaching, settings), settings
 
 
 def drawn(make, count=40):
     return [make(np.random.default_rng([5, k]), 0.0) for k in range(count)]
+
+
+def test_clean_level_is_of_the_best_cells_of_the_better_half():
+    from training.student_samples import clean_level
+
+    maps = np.full((4, GRID, GRID), 0.9, np.float32)
+    maps[:2] = np.linspace(0.1, 0.3, GRID * GRID).reshape(GRID, GRID)
+    weights = np.ones_like(maps)
+    assert clean_level(maps, weights) == pytest.approx(0.12, abs=0.005)
+    weights[:, 0] = 0  # the lowest lie outside the field
+    assert clean_level(maps, weights) == pytest.approx(0.134 + 0.1 * 0.166, abs=0.005)
 
 
 def test_sample_of_the_pool_has_the_teachers_map_and_no_known_reason():
@@ -62,7 +74,8 @@ def test_sample_of_an_annotated_picture_is_bad_only_where_the_defect_is():
         reasons = sample["reasons"]
         assert sample["reasons_known"].item() == 1
         assert (reasons.amax((1, 2)) > 0).sum() <= 1  # one defect has one cause
-        assert torch.allclose(sample["target"], reasons.sum(0, keepdim=True), atol=1e-6)
+        left = (1 - CLEAN) * (1 - reasons.sum(0, keepdim=True))
+        assert torch.allclose(1 - sample["target"], left, atol=1e-6)
         named += int(reasons.max() > 0.3)
     assert named > 10
 
@@ -71,7 +84,7 @@ def test_sample_with_two_defects_hides_what_either_hides():
     make, _ = samples(degraded_share=1.0, not_fundus_share=0.0, annotated_share=1.0, second_defect_share=1.0)
     both = 0
     for sample in drawn(make):
-        left = (1 - sample["reasons"]).prod(0, keepdim=True)
+        left = (1 - CLEAN) * (1 - sample["reasons"]).prod(0, keepdim=True)
         assert torch.allclose(1 - sample["target"], left, atol=1e-5)
         both += int((sample["reasons"].amax((1, 2)) > 0.05).sum() == 2)
     assert both > 5
@@ -109,6 +122,11 @@ def batch_of(make, count=4):
     return {key: torch.stack([row[key] for row in rows]) for key in rows[0]}
 
 
+def says(logits, amendment=None):
+    """What a student is to its loss, one that answers the same of every picture."""
+    return lambda _: (logits, torch.zeros_like(logits[:, :1]) if amendment is None else amendment)
+
+
 def test_student_loss_knows_no_reason_where_none_is_known():
     from training.student import student_loss
 
@@ -116,9 +134,9 @@ def test_student_loss_knows_no_reason_where_none_is_known():
     batch = batch_of(make)
     wild = torch.zeros(4, 7, GRID, GRID)
     wild[:, 1:6] = 50
-    assert student_loss(settings, lambda _: wild, batch)["reasons"].item() == 0
+    assert student_loss(settings, says(wild), batch)["reasons"].item() == 0
     batch["reasons_known"][:] = 1
-    assert student_loss(settings, lambda _: wild, batch)["reasons"].item() > 10
+    assert student_loss(settings, says(wild), batch)["reasons"].item() > 10
 
 
 def test_student_loss_refusal_is_of_the_mean_over_the_field():
@@ -128,9 +146,9 @@ def test_student_loss_refusal_is_of_the_mean_over_the_field():
     batch = batch_of(make)
     logits = torch.zeros(4, 7, GRID, GRID)
     logits[:, 6] = torch.where(batch["weight"][:, 0] > 0, 8.0, -1000.0)  # outside the field nothing counts
-    assert student_loss(settings, lambda _: logits, batch)["not_fundus"].item() < 1e-3
+    assert student_loss(settings, says(logits), batch)["not_fundus"].item() < 1e-3
     logits[:, 6] *= -1
-    assert student_loss(settings, lambda _: logits, batch)["not_fundus"].item() == pytest.approx(8, abs=0.1)
+    assert student_loss(settings, says(logits), batch)["not_fundus"].item() == pytest.approx(8, abs=0.1)
 
 
 def test_random_scene_is_black_outside_and_of_many_kinds():
@@ -226,11 +244,11 @@ def test_student_loss_counts_the_map_by_trust_and_the_score_by_the_field():
     batch["trust"][:, :, 2, 2] = 1
     logits = torch.full((4, 7, GRID, GRID), -30.0)
     logits[:, 0, 3, 3] = 30.0  # wrong where nothing is trusted
-    terms = student_loss(settings, lambda _: logits, batch)
+    terms = student_loss(settings, says(logits), batch)
     assert terms["entropy"].item() + terms["map"].item() < 1e-9
     assert terms["score"].item() > 0
     logits[:, 0, 2, 2] = 30.0
-    assert student_loss(settings, lambda _: logits, batch)["entropy"].item() == pytest.approx(30)
+    assert student_loss(settings, says(logits), batch)["entropy"].item() == pytest.approx(30)
 
 
 def test_student_loss_of_the_score_counts_slight_defects_as_well():
@@ -242,7 +260,7 @@ def test_student_loss_of_the_score_counts_slight_defects_as_well():
     def score_term(taught, said):
         batch["target"][:] = taught
         logits = torch.full((4, 7, GRID, GRID), said).logit()
-        return student_loss(settings, lambda _: logits, batch)["score"].item()
+        return student_loss(settings, says(logits), batch)["score"].item()
 
     assert score_term(0.3, 0.3) < 1e-9
     assert score_term(0.05, 0.1) > 2 * score_term(0.45, 0.5)
@@ -258,30 +276,132 @@ def test_plain_pictures_of_a_small_set_are_drawn_more_often_than_their_share():
     assert np.ptp(chances[:90]) == 0
 
 
-def test_soften_divides_the_logits_of_the_map_alone():
-    from training.student import Student
+def test_student_loss_holds_the_amendment_where_nothing_is_taught_of_the_map():
+    from training.student import student_loss
+
+    make, settings = samples(degraded_share=0.0, not_fundus_share=0.5)
+    batch = batch_of(make, 8)
+    scene = batch["not_fundus"][:, 0] > 0
+    assert 0 < scene.sum() < 8
+    batch["trust"][scene] = 0
+    logits, amendment = torch.zeros(8, 7, GRID, GRID), torch.zeros(8, 1, GRID, GRID)
+    amendment[~scene] = 3
+    assert student_loss(settings, says(logits, amendment), batch)["amendment"].item() == 0
+    amendment[scene] = 3
+    expected = settings.amendment_weight * 9 * scene.float().mean().item()
+    terms = student_loss(settings, says(logits, amendment), batch)
+    assert terms["amendment"].item() == pytest.approx(expected, rel=1e-3)
+    batch["target"][scene] = 0.5  # what is said there counts in no other term of the map
+    again = student_loss(settings, says(logits, amendment), batch)
+    assert all(again[key] == terms[key] for key in ("entropy", "map", "score"))
+
+
+def test_sample_of_no_fundus_teaches_no_map_beside_a_model_to_start_from():
+    make, _ = samples(degraded_share=0.0, not_fundus_share=1.0, start="efiqa-lite0-384-v1")
+    assert all(sample["trust"].max() == 0 for sample in drawn(make, 5))
+    make, _ = samples(degraded_share=0.0, not_fundus_share=1.0)
+    assert all(sample["trust"].max() == 1 for sample in drawn(make, 5))
+
+
+SHAPE = (16, 24, 1)
+
+
+def fresh_student():
+    from training.student import Shape, Student
 
     torch.manual_seed(1)
-    student, image = Student(16, pretrained=False).eval(), torch.rand(1, 3, 64, 64)
+    return Student(Shape(*SHAPE), pretrained=False)
+
+
+def test_taught_begins_with_nothing_to_amend_and_finishes_with_all_in_one():
+    from training.student import Taught
+
+    student, image = fresh_student(), torch.rand(2, 3, 64, 64)
+    seen = torch.nn.Conv2d(SHAPE[0], 1, 1)
+    taught = Taught(student, seen).eval()
     with torch.no_grad():
-        before = student(image)
-        student.soften(2)
-        after = student(image)
-    torch.testing.assert_close(after[:, :1], before[:, :1] / 2)
-    assert torch.equal(after[:, 1:], before[:, 1:])
+        logits, amendment = taught(image)
+        torch.testing.assert_close(logits[:, :1], seen(student.features(image)[:, : SHAPE[0]]))
+        assert not amendment.any()
+        student.head.weight[0] += 0.1
+        logits, amendment = taught(image)
+        assert amendment.abs().mean() > 0.01
+        torch.testing.assert_close(taught.finished()(image), logits)
+        torch.testing.assert_close(taught.finished()(image), logits)  # once is enough
 
 
-def test_load_start_gives_back_what_save_start_wrote(tmp_path):
-    from training.student import Student, load_start, save_start
+def test_taught_without_an_earlier_model_answers_as_the_student():
+    from training.student import Taught
 
-    torch.manual_seed(1)
-    first, second = Student(16, pretrained=False).eval(), Student(16, pretrained=False).eval()
-    save_start(first, tmp_path / "start.safetensors")
-    load_start(second, tmp_path / "start.safetensors")
-    image = torch.rand(1, 3, 64, 64)
+    student, image = fresh_student().eval(), torch.rand(2, 3, 64, 64)
     with torch.no_grad():
-        torch.testing.assert_close(second(image), first(image), rtol=0.02, atol=0.02)
-    with pytest.raises(RuntimeError, match="size mismatch"):
-        load_start(Student(8, pretrained=False), tmp_path / "start.safetensors")
+        logits, amendment = Taught(student)(image)
+        assert torch.equal(logits, student(image))
+    assert torch.equal(amendment, logits[:, :1])
+
+
+def test_student_with_an_earlier_model_learns_in_judge_and_head_alone():
+    from training.student import Taught
+
+    student, seen = fresh_student(), torch.nn.Conv2d(SHAPE[0], 1, 1)
+    student.freeze_sight()
+    taught = Taught(student, seen)
+    before = {key: value.clone() for key, value in taught.state_dict().items()}
+    optimizer = torch.optim.SGD([p for p in taught.parameters() if p.requires_grad], 0.1)
+    taught.train()
+    for _ in range(2):
+        optimizer.zero_grad()
+        taught(torch.rand(2, 3, 64, 64))[0].square().mean().backward()
+        optimizer.step()
+    changed = {key for key, value in taught.state_dict().items() if not torch.equal(value, before[key])}
+    assert {".".join(key.split(".")[:2]) for key in changed} == {"student.judge", "student.head"}
+    assert any("running_mean" in key for key in changed)
+
+
+def test_load_start_answers_as_the_model_does():
+    from efiqa import Runtime
+    from training.start import WEIGHTS, load_start
+    from training.student import Shape, Student, Taught
+
+    name = "efiqa-lite0-384-v1"
+    student = Student(Shape(64, 16, 1), pretrained=False)
+    taught = Taught(student, load_start(student, name, temperature=2.0)).eval()
+    image = np.random.default_rng(3).normal(0, 1, (1, 3, 384, 384)).astype(np.float32)
+    with Runtime(WEIGHTS / f"{name}.onnx") as runtime, torch.no_grad():
+        expected = runtime.run_network(image)[:, :1] / 2
+        found = taught(torch.from_numpy(image))[0][:, :1].numpy()
+    assert np.std(expected) > 0.1
+    assert np.abs(found - expected).max() < 1e-3
+
+
+def test_load_start_of_another_shape_or_unknown_is_an_error():
+    from training.start import load_start
+
+    with pytest.raises(
+        ValueError, match=r"efiqa-lite0-384-v1 holds no fold4\.weight of shape \(16, 24, 4, 4\)"
+    ):
+        load_start(fresh_student(), "efiqa-lite0-384-v1", 2.0)
     with pytest.raises(FileNotFoundError):
-        load_start(second, tmp_path / "none.safetensors")
+        load_start(fresh_student(), "efiqa-none", 2.0)
+
+
+def test_maps_of_start_of_another_grid_is_an_error():
+    from training.start import maps_of_start
+
+    with pytest.raises(ValueError, match=r"384, 24\], expected \[384, 12\]"):
+        maps_of_start("efiqa-lite0-384-v1", crop_set(1), 384, 12)
+
+
+def test_maps_of_start_do_not_depend_on_mirroring():
+    from training.start import maps_of_start
+
+    crops = crop_set(1)
+    mirrored = replace(crops, rgb=crops.rgb[:, :, ::-1], visible=crops.visible[:, :, ::-1])
+    first, other = (maps_of_start("efiqa-lite0-384-v1", each, 384, 24) for each in (crops, mirrored))
+    assert np.abs(first - other[:, :, ::-1]).max() < 0.02
+
+
+def test_softened_halves_the_logits():
+    from training.start import softened
+
+    assert softened(np.float32([-2, 0, 4]), 2.0) == pytest.approx([1 / (1 + np.e), 0.5, 1 / (1 + np.exp(-2))])
