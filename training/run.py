@@ -2,9 +2,10 @@
 
 ``python -m training.run --config training/configs/cpu.toml --data ../shared/data/fundus --out runs/NAME``
 
-Stages: segmenter, vuad (with the vessel maps), pseudo, teacher, student, export; with a model that the student
-starts from, only the last two, unless ``--stages`` names others. A stage that was finished with the same
-settings is left alone; one that was interrupted goes on at its last checkpoint. On several devices: ``torchrun --nproc-per-node 8 -m training.run ...`` or ``devices = 8`` in the recipe.
+Stages: segmenter, vuad (with the vessel maps), pseudo, teacher, student, export; with a model that the
+student starts from, only the last two, unless ``--stages`` names others. A stage that was finished with the
+same settings is left alone; one that was interrupted goes on at its last checkpoint. On several devices:
+``torchrun --nproc-per-node 8 -m training.run ...`` or ``devices = 8`` in the recipe.
 """
 
 from __future__ import annotations

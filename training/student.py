@@ -1,11 +1,12 @@
 """Stage 5: the student, a small network that runs on the camera.
 
-EfficientNet-Lite0 up to stride 16 and two readers of its maps, each with a view of the whole field: the sight,
-which the map is read from, and the judge, which amends the map and says causes and what is no retina. All is
-learned without a quality label: the teacher's maps on pictures of any quality; the known map, and the known
-causes, of synthetic degradations of clean pictures (the pool's best, and the vessel sets', whose vessels an
-annotator could follow everywhere); and what is not a retina. With an earlier model to start from, its
-backbone and sight stay as they are and its own maps take the place of the teacher's: only the judge learns.
+EfficientNet-Lite0 up to stride 16 and two readers of its maps, each with a view of the whole field: the
+sight, which the map is read from, and the judge, which amends the map and says causes and what is no retina.
+All is learned without a quality label: the teacher's maps on pictures of any quality; the known map, and the
+known causes, of synthetic degradations of clean pictures (the pool's best, and the vessel sets', whose
+vessels an annotator could follow everywhere); and what is not a retina. With an earlier model to start from,
+its backbone and sight stay as they are and its own maps take the place of the teacher's: only the judge
+learns.
 
 Output: ``student.pt``, ``student.json``, ``student.png``.
 """

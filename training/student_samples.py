@@ -42,10 +42,10 @@ class StudentSettings:
     Of the degraded ones ``annotated_share`` are of the vessel sets, the others of the best ``clean_share`` of
     the pool; ``second_defect_share`` have two defects, and ``spot_share`` of the defects are spots of the
     macula's size, on the fovea itself where it is known. ``doubt_weight`` and ``spot_weight`` count the cells
-    of the macula, where the taught maps are doubtful, and those that a spot hides. The other weights are those
-    of the loss's terms beside the map's cross-entropy. ``eye_photographs``: whether what is no retina includes
-    those of training.eye_photographs, which are fetched. ``width`` is the sight's, ``judge_width`` and
-    ``judge_rounds`` are the judge's (training.student).
+    of the macula, where the taught maps are doubtful, and those that a spot hides. The other weights are
+    those of the loss's terms beside the map's cross-entropy. ``eye_photographs``: whether what is no retina
+    includes those of training.eye_photographs, which are fetched. ``width`` is the sight's, ``judge_width``
+    and ``judge_rounds`` are the judge's (training.student).
 
     ``start`` names a model of training/weights whose backbone and sight the student keeps, its map's logits
     divided by ``temperature``: the score, a mean of probabilities, then also hears what is slight. Without
@@ -117,8 +117,8 @@ class Teaching:
     """Pictures to draw from: the pool with the map (N, g, g) taught of each, and the vessel sets.
 
     ``clean_level`` is what the taught maps call cells in which nothing is hidden; the annotated pictures are
-    taught the same of theirs. ``pool_foveas`` (N, 3) and ``annotated_foveas`` (M, 3): x, y and the disc's diameter in pixels of the
-    crop, NaN where they are not known.
+    taught the same of theirs. ``pool_foveas`` (N, 3) and ``annotated_foveas`` (M, 3): x, y and the disc's
+    diameter in pixels of the crop, NaN where they are not known.
     """
 
     pool: CropSet

@@ -155,3 +155,22 @@ def test_not_fundus_scenes_are_seeded_and_blank_outside():
     assert np.array_equal(rgb, again)
     assert rgb[visible].std() > 0
     assert not rgb[~visible].any()
+
+
+def test_run_with_a_model_to_start_from_needs_student_and_export_alone(tmp_path):
+    from dataclasses import replace
+
+    from training import config
+    from training.run import Pipeline, make_fabric
+
+    recipe = config.load(TOY)
+    (tmp_path / "manifest.csv").write_text("path,split,role,dataset,label,pair_id,source\n")
+    fabric, pipelines = make_fabric(recipe), []
+    for start in ("", "efiqa-lite0-384-v1"):
+        for vuad in (recipe.vuad, replace(recipe.vuad, good_share=recipe.vuad.good_share / 2)):
+            changed = replace(recipe, student=replace(recipe.student, start=start), vuad=vuad)
+            pipelines.append(Pipeline(changed, tmp_path, tmp_path, fabric))
+    assert [each.needed() for each in pipelines[1:3]] == [list(pipelines[0].stages), ["student", "export"]]
+    keys = [each.stages["student"][1] for each in pipelines]
+    assert keys[0] != keys[1]  # what a stage before was told matters
+    assert keys[2] == keys[3]  # or not

@@ -8,10 +8,8 @@ pytest.importorskip("sklearn")
 pytestmark = pytest.mark.train
 
 from training.not_fundus import (  # noqa: E402
-    EYES_IN_PHOTOGRAPHS,
-    PHOTOGRAPHS,
-    _eye_in_photograph,
-    photographs,
+    eye_in_photograph,
+    packaged_eyes,
     random_scene,
 )
 from training.scene_parts import cool_colour, fine_contrast, levels, ramp, skin_tone, wandering_paths  # noqa: E402
@@ -21,7 +19,13 @@ from training.scenes_iris import SPOKES, iris_texture  # noqa: E402
 from training.scenes_light import LIGHTS  # noqa: E402
 
 SIDE = 128
-DRAWN = [entry[0] for entry in (*SCENES, *EYES)] + [random_eye, _eye_in_photograph]
+
+
+def photographed_eye(size_px, generator):
+    return eye_in_photograph(packaged_eyes()[0], size_px, generator)
+
+
+DRAWN = [entry[0] for entry in (*SCENES, *EYES)] + [random_eye, photographed_eye]
 
 
 def rng(*seed):
@@ -183,13 +187,29 @@ def test_drawn_eyes_have_structure_open_or_closed():
 
 
 def test_eyes_in_photographs_lie_inside_them_and_are_darker_in_the_middle():
-    for name, x, y, width in EYES_IN_PHOTOGRAPHS:
-        picture = photographs()[PHOTOGRAPHS.index(name)]
-        assert width / 2 <= x <= picture.shape[1] - width / 2
-        assert width / 4 <= y <= picture.shape[0] - width / 4
-        if (name, width) != ("astronaut", 70):  # that one is the bridge between two
-            grey = picture.mean(2)
+    between_two = packaged_eyes()[2]
+    for eye in packaged_eyes():
+        x, y, width = eye.x, eye.y, eye.width
+        assert width / 2 <= x <= eye.picture.shape[1] - width / 2
+        assert width / 4 <= y <= eye.picture.shape[0] - width / 4
+        if eye is not between_two:
+            grey = eye.picture.mean(2)
             reach = width // 10
             pupil = grey[y - reach : y + reach + 1, x - reach : x + reach + 1].mean()
             around = grey[y - width // 2 : y + width // 2, x - width // 2 : x + width // 2].mean()
-            assert pupil < 0.85 * around, (name, x, y)
+            assert pupil < 0.85 * around, (x, y)
+
+
+def test_random_scene_shows_the_eyes_it_is_given():
+    from training.eye_photographs import Eye
+
+    green = Eye(np.full((60, 60, 3), (0, 200, 0), np.uint8), 30, 30, 20)
+
+    def is_plain(rgb, visible):
+        return ((rgb[..., 1] > 40) & (rgb[..., 0] < 12) & (rgb[..., 2] < 12))[visible].mean() > 0.9
+
+    def shown(eyes):
+        return sum(is_plain(*random_scene(96, rng(seed), eyes)) for seed in range(120))
+
+    assert shown(()) <= 1
+    assert shown([green] * 200) > 8
