@@ -171,7 +171,7 @@ def run(options: argparse.Namespace, given: Sequence[str]) -> dict[str, Any] | N
     for kind, network in networks.items():
         figures["methods"][kind]["parameters"] = parameters(network, network.adapter.parameters())
     whole = load_student(options.run / "student.pt")
-    whole.freeze(config.student.frozen_blocks)
+    whole.freeze_for(config.student)
     moved = [p for p in whole.parameters() if p.requires_grad]
     figures["methods"]["student"]["parameters"] = parameters(whole, moved)
     dense = lesson.settings["dense"]

@@ -158,6 +158,13 @@ class Student(nn.Module):
         """Fix backbone and sight."""
         self._fix([self.backbone, self.sight])
 
+    def freeze_for(self, settings: StudentSettings) -> None:
+        """Fix what does not learn by a recipe: what a model to start from gave, or the first blocks."""
+        if settings.start:
+            self.freeze_sight()
+        else:
+            self.freeze(settings.frozen_blocks)
+
     def _fix(self, modules: list[nn.Module]) -> None:
         self._fixed = modules
         for module in modules:
@@ -307,12 +314,8 @@ def run(
     torch.manual_seed(seed)
     shape = Shape(settings.width, settings.judge_width, settings.judge_rounds)
     model = Student(shape, pretrained=not settings.start)
-    seen = None
-    if settings.start:
-        seen = load_start(model, settings.start, settings.temperature)
-        model.freeze_sight()
-    else:
-        model.freeze(settings.frozen_blocks)
+    seen = load_start(model, settings.start, settings.temperature) if settings.start else None
+    model.freeze_for(settings)
     samples, loss = StudentSamples(teaching, settings), partial(student_loss, settings)
     taught = Taught(model, seen).to(memory_format=torch.channels_last)
     taught = train(fabric, taught, samples, loss, settings.loop, seed=seed, folder=out, name="student")
