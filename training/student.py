@@ -108,22 +108,34 @@ class Round(nn.Module):
 
 
 class Judge(nn.Module):
-    """Features (B, width, S/16, S/16) that all else is read from, of the same maps and of the sight's."""
+    """Features (B, width, S/16, S/16) that all else is read from.
+
+    It looks closer than the sight, at stride 8 first, and at the picture itself, a cell at a time: how bright
+    and of which colour that is, which the backbone's features hardly say.
+    """
+
+    GLANCE = 16  # channels of the picture itself
 
     def __init__(self, width: int, sight: int, rounds: int) -> None:
         super().__init__()
         channels = Lite0Features.CHANNELS
-        self.fold4 = nn.Conv2d(channels[4], width, 4, stride=4, bias=False)
-        self.fold8 = nn.Conv2d(channels[8], width, 2, stride=2, bias=False)
-        self.fold16 = nn.Conv2d(channels[16] + sight, width, 1, bias=False)
+        close = width // 2
+        self.fold4 = nn.Conv2d(channels[4], close, 2, stride=2, bias=False)
+        self.fold8 = nn.Conv2d(channels[8], close, 1, bias=False)
+        self.norm_close = nn.BatchNorm2d(close)
+        self.close = Round(close)
+        self.fold_close = nn.Conv2d(close, width, 2, stride=2, bias=False)
+        self.glance = nn.Conv2d(3, self.GLANCE, 16, stride=16)
+        self.fold16 = nn.Conv2d(channels[16] + sight + self.GLANCE, width, 1, bias=False)
         self.norm = nn.BatchNorm2d(width)
         self.rounds = nn.Sequential(*(Round(width) for _ in range(rounds)))
 
-    def forward(self, maps: list[torch.Tensor], seen: torch.Tensor) -> torch.Tensor:
-        """Return the features of ``maps``, finest first, and of the sight's features ``seen``."""
+    def forward(self, image: torch.Tensor, maps: list[torch.Tensor], seen: torch.Tensor) -> torch.Tensor:
+        """Return the features of ``image`` and its ``maps``, finest first, and the sight's ``seen``."""
         s4, s8, s16 = maps
-        coarse = self.fold16(torch.cat([s16, seen], 1))
-        return F.relu(self.rounds(F.relu(self.norm(self.fold4(s4) + self.fold8(s8) + coarse))))
+        close = self.close(F.relu(self.norm_close(self.fold4(s4) + self.fold8(s8))))
+        coarse = self.fold16(torch.cat([s16, seen, F.relu(self.glance(image))], 1))
+        return F.relu(self.rounds(F.relu(self.norm(self.fold_close(F.relu(close)) + coarse))))
 
 
 @dataclass(frozen=True)
@@ -182,7 +194,7 @@ class Student(nn.Module):
         """Return what ``head`` reads (B, C, S/16, S/16): the sight's features, then the judge's."""
         maps = self.backbone(image)
         seen = self.sight(maps)
-        return torch.cat([seen, self.judge(maps, seen)], 1)
+        return torch.cat([seen, self.judge(image, maps, seen)], 1)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Return logits (B, 7, S/16, S/16)."""
