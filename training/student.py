@@ -211,11 +211,18 @@ class Taught(nn.Module):
     def __init__(self, student: Student, seen: nn.Conv2d | None = None) -> None:
         super().__init__()
         self.student = student
-        self.seen = seen.requires_grad_(False) if seen else None
+        self.seen = seen
         if seen:
             with torch.no_grad():
                 student.head.weight[0] = 0
                 student.head.bias[0] = 0
+
+    def learn(self, settings: StudentSettings) -> None:
+        """Let all parameters learn but those that a recipe keeps."""
+        self.requires_grad_(True)
+        if self.seen:
+            self.seen.requires_grad_(False)
+        self.student.freeze_for(settings)
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return both."""
@@ -327,10 +334,15 @@ def run(
     shape = Shape(settings.width, settings.judge_width, settings.judge_rounds)
     model = Student(shape, pretrained=not settings.start)
     seen = load_start(model, settings.start, settings.temperature) if settings.start else None
-    model.freeze_for(settings)
-    samples, loss = StudentSamples(teaching, settings), partial(student_loss, settings)
     taught = Taught(model, seen).to(memory_format=torch.channels_last)
-    taught = train(fabric, taught, samples, loss, settings.loop, seed=seed, folder=out, name="student")
+    for phase, loop, name in (
+        (settings, settings.loop, "student"),
+        (settings.settling(), settings.settle.loop, "student.settle"),
+    ):
+        taught.learn(settings)
+        samples, loss = StudentSamples(teaching, phase), partial(student_loss, phase)
+        taught = train(fabric, taught, samples, loss, loop, seed=seed, folder=out, name=name)
+        seed += 1000
     if not fabric.is_global_zero:
         return
     model = taught.float().finished()

@@ -6,7 +6,7 @@ A sample is a function of a generator alone, so that training can be resumed and
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -33,6 +33,15 @@ from training.views import CAST_SHARE, View, normalised, rendered_view
 
 REASON_CHANNELS = ("under_exposed", "over_exposed", "defocus", "haze", "occlusion")
 CHANNELS = ("anatomy_not_visible", *REASON_CHANNELS, "not_a_fundus")  # of the output, in the contract's words
+
+
+@settings
+class SettleSettings:
+    """A last phase, in which other shares and weights hold: more pictures as they are, and their scores."""
+
+    degraded_share: float
+    score_weight: float
+    loop: LoopSettings
 
 
 @settings
@@ -77,6 +86,12 @@ class StudentSettings:
     not_fundus_weight: float
     frozen_blocks: int
     loop: LoopSettings
+    settle: SettleSettings
+
+    def settling(self) -> StudentSettings:
+        """Return the settings of the last phase."""
+        last = self.settle
+        return replace(self, degraded_share=last.degraded_share, score_weight=last.score_weight)
 
 
 # Harder ones more often: dark blobs are taken for shadows, thin haze for defocus.
