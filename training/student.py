@@ -44,11 +44,10 @@ from training.student_samples import (
 )
 from training.views import normalised
 
-# From which strength on a cause is named, of a region or of the picture: a tenth of the anatomy. Of regions it
-# was a fifth before; on the training split a tenth names one more of 247 rightly, and none worse.
-REASON_LIMITS =
-{"region_min_strength": 0.1, "picture_min_strength": 0.1} SCORE_MARGIN = 0.02  # of a score: nearer to 0 or 1
-a difference says nothing
+# From which strength on a cause is named, of a region or of the picture: a tenth of the anatomy. Of regions
+# it was a fifth before; on the training split a tenth names one more of 247 rightly, and none worse.
+REASON_LIMITS = {"region_min_strength": 0.1, "picture_min_strength": 0.1}
+SCORE_MARGIN = 0.02  # of a score: nearer to 0 or 1 a difference says nothing
 
 
 def answers(not_a_fundus_min: float = 0.5, not_a_fundus_max_score: float = 1.0) -> Channels:
