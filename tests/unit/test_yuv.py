@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -124,7 +125,7 @@ def test_yuv_stages_give_what_the_same_rgb_gives(
 
 
 @pytest.mark.parametrize("pixel_format", ["nv12", "yuyv"])
-def test_yuv_runtime_overlay_is_that_of_the_same_rgb(pixel_format: str) -> None:
+def test_yuv_runtime_overlay_is_that_of_the_same_rgb(pixel_format: str, tiny_model: Path) -> None:
     height, width = 240, 318
     eye = drawn_eye(height, width)
     frame = random_yuv(pixel_format, height, width)
@@ -133,7 +134,7 @@ def test_yuv_runtime_overlay_is_that_of_the_same_rgb(pixel_format: str) -> None:
     else:
         frame[:height], frame[height:] = eye[:, :, 0], 125
     rgb = rgb_of(frame, pixel_format, "bt709", "full")
-    with efiqa.Runtime() as runtime:
+    with efiqa.Runtime(tiny_model, allow_untrained=True) as runtime:
         options = {"pixel_format": pixel_format, "yuv_matrix": "bt709", "yuv_range": "full"}
         report = runtime.assess(frame, **options)
         assert report.verdict != "unknown"
