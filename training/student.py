@@ -264,7 +264,8 @@ def student_loss(settings: StudentSettings, model: nn.Module, batch: Batch) -> d
     Soft cross-entropy and squared error of the map, where it is trusted, squared error of the score's logit,
     so that slight defects rank as surely as great ones, soft cross-entropy of the reasons where they are
     known, summed over them, and cross-entropy of "not a fundus", whose logit is the mean over the field, as
-    at run time. Where nothing is taught of a picture's map, its amendment is to be nil.
+    at run time. Where nothing is taught of a picture's map, its amendment is to be nil. Where causes are not
+    known but the taught map says that more than half is hidden, some cause is to have hidden it.
     """
     logits, amendment = (each.float() for each in model(batch["image"]))
     target, weight, trust = batch["target"], batch["weight"], batch["trust"]
@@ -278,6 +279,10 @@ def student_loss(settings: StudentSettings, model: nn.Module, batch: Batch) -> d
     amended = (amendment.square() * share).sum((1, 2, 3))
     known = weight * batch["reasons_known"][:, :, None, None]
     causes = F.binary_cross_entropy_with_logits(reasons, batch["reasons"], reduction="none")
+    unexplained = F.logsigmoid(-reasons).sum(1, keepdim=True)  # log of what all causes together leave
+    open_question = (1 - batch["reasons_known"]) * (1 - batch["not_fundus"])
+    to_explain = F.relu(2 * target - 1) * trust * open_question[:, :, None, None]
+    explained = -torch.log(-torch.expm1(unexplained.clamp_max(-1e-6)))
     refusal = F.binary_cross_entropy_with_logits(
         (not_fundus * share).sum((2, 3)), batch["not_fundus"], reduction="mean"
     )
@@ -287,6 +292,7 @@ def student_loss(settings: StudentSettings, model: nn.Module, batch: Batch) -> d
         "score": settings.score_weight * (score_error.square() * taught).mean(),
         "amendment": settings.amendment_weight * (amended * (1 - taught)).mean(),
         "reasons": settings.reason_weight * (causes * known).sum() / known.sum().clamp_min(1),
+        "explained": settings.explain_weight * (explained * to_explain).sum() / total,
         "not_fundus": settings.not_fundus_weight * refusal,
     }
 

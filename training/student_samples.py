@@ -41,6 +41,7 @@ class SettleSettings:
 
     degraded_share: float
     score_weight: float
+    explain_weight: float
     loop: LoopSettings
 
 
@@ -83,6 +84,7 @@ class StudentSettings:
     score_weight: float
     amendment_weight: float
     reason_weight: float
+    explain_weight: float
     not_fundus_weight: float
     frozen_blocks: int
     loop: LoopSettings
@@ -91,7 +93,12 @@ class StudentSettings:
     def settling(self) -> StudentSettings:
         """Return the settings of the last phase."""
         last = self.settle
-        return replace(self, degraded_share=last.degraded_share, score_weight=last.score_weight)
+        return replace(
+            self,
+            degraded_share=last.degraded_share,
+            score_weight=last.score_weight,
+            explain_weight=last.explain_weight,
+        )
 
 
 # Harder ones more often: dark blobs are taken for shadows, thin haze for defocus.
