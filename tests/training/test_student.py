@@ -303,6 +303,25 @@ def test_sample_of_no_fundus_teaches_no_map_beside_a_model_to_start_from():
     assert all(sample["trust"].max() == 1 for sample in drawn(make, 5))
 
 
+def test_student_loss_asks_for_a_cause_where_much_is_hidden_and_none_is_known():
+    from training.student import student_loss
+
+    make, settings = samples(degraded_share=0.0, not_fundus_share=0.0, explain_weight=1.0)
+    batch = batch_of(make)
+    logits = torch.full((4, 7, GRID, GRID), -8.0)
+
+    def asked(**changes):
+        return student_loss(settings, says(logits), {**batch, **changes})["explained"].item()
+
+    much, little = torch.full_like(batch["target"], 0.9), torch.full_like(batch["target"], 0.5)
+    assert asked(target=much) > 3
+    assert asked(target=little) == 0
+    assert asked(target=much, reasons_known=torch.ones(4, 1)) == 0
+    assert asked(target=much, not_fundus=torch.ones(4, 1)) == 0
+    logits[:, 3] = 8.0  # one cause is enough
+    assert asked(target=much) < 0.01
+
+
 SHAPE = (16, 24, 1)
 
 
