@@ -3,9 +3,9 @@
 ``python -m benchmarks.soak [--frames 100000] [--library build/cpp/libefiqa.so] [--model M.onnx] [--out F]``
 
 Frames of varying size, format and content go through the C door, in an order that a seed fixes: the retina
-photograph as it is, defocused, dark and bright, frames without a retina, and one in ten that must be refused.
-The resident memory is read after the warm-up and at the end. Every answer to a frame must equal, bit by bit,
-the first answer to it.
+photograph as it is, defocused whole and in part, dark and bright, frames without a retina, and one in ten
+that must be refused. The resident memory is read after the warm-up and at the end. Every answer to a frame
+must equal, bit by bit, the first answer to it.
 """
 
 from __future__ import annotations
@@ -130,9 +130,11 @@ def contents() -> list[tuple[str, ByteArray]]:
     defocused = cv2.GaussianBlur(retina, (0, 0), 25)
     dark = (retina * 0.3).astype(np.uint8)
     bright = np.clip(retina.astype(np.float32) * 1.6, 0, 255).astype(np.uint8)
+    partly, third = retina.copy(), retina.shape[1] // 3
+    partly[:, :third] = defocused[:, :third]
     noise = np.random.default_rng(1).integers(0, 256, retina.shape, np.uint8)
     return [
-        ("sharp", retina), ("defocused", defocused), ("dark", dark), ("bright", bright),
+        ("sharp", retina), ("defocused", defocused), ("partly", partly), ("dark", dark), ("bright", bright),
         ("closed", np.zeros_like(retina)), ("noise", noise),
     ]  # fmt: skip
 
