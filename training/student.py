@@ -161,25 +161,19 @@ class Student(nn.Module):
         self.judge = Judge(shape.judge_width, shape.width, shape.judge_rounds)
         self.head = nn.Conv2d(shape.width + shape.judge_width, len(CHANNELS), 1)
 
-    def freeze(self, blocks: int) -> None:
-        """Fix the stem and the first ``blocks`` blocks, their batch statistics included; none for 0."""
-        first = [self.backbone.conv_stem, self.backbone.bn1, *self.backbone.blocks[:blocks]]
-        self._fix(first if blocks else [])
-
-    def freeze_sight(self) -> None:
-        """Fix backbone and sight."""
-        self._fix([self.backbone, self.sight])
-
     def freeze_for(self, settings: StudentSettings) -> None:
-        """Fix what does not learn by a recipe: what a model to start from gave, or the first blocks."""
-        if settings.start:
-            self.freeze_sight()
-        else:
-            self.freeze(settings.frozen_blocks)
+        """Fix what does not learn by a recipe, batch statistics included.
 
-    def _fix(self, modules: list[nn.Module]) -> None:
-        self._fixed = modules
-        for module in modules:
+        That is what a model to start from gave, or the stem and the first ``frozen_blocks`` blocks, if any.
+        """
+        if settings.start:
+            self._fixed = [self.backbone, self.sight]
+        elif settings.frozen_blocks:
+            first = self.backbone.blocks[: settings.frozen_blocks]
+            self._fixed = [self.backbone.conv_stem, self.backbone.bn1, *first]
+        else:
+            self._fixed = []
+        for module in self._fixed:
             module.requires_grad_(False)
         self.train(self.training)
 

@@ -1,7 +1,6 @@
 """Programs outside the tree, in C99 and C++17, that find the installed library as firmware would."""
 
 import os
-import re
 import subprocess
 import textwrap
 
@@ -53,8 +52,7 @@ def project(request, tmp_path):
 
 def expect_answer(program):
     clean = {key: value for key, value in os.environ.items() if key != "LD_LIBRARY_PATH"}
-    answer = run([program], env=clean, cwd="/")
-    assert re.fullmatch(r"reject, score 0\.0\d\n", answer), answer  # a disc without vessels
+    assert run([program], env=clean, cwd="/") == "reject, score 0.02\n"  # a disc without vessels
 
 
 def test_pkg_config_project_builds_and_runs(prefix, project):

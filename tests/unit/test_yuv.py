@@ -134,7 +134,7 @@ def test_yuv_runtime_overlay_is_that_of_the_same_rgb(pixel_format: str, tiny_mod
     else:
         frame[:height], frame[height:] = eye[:, :, 0], 125
     rgb = rgb_of(frame, pixel_format, "bt709", "full")
-    with efiqa.Runtime(tiny_model, allow_untrained=True) as runtime:
+    with efiqa.Runtime(tiny_model) as runtime:
         options = {"pixel_format": pixel_format, "yuv_matrix": "bt709", "yuv_range": "full"}
         report = runtime.assess(frame, **options)
         assert report.verdict != "unknown"
