@@ -238,7 +238,7 @@ DEFECTS: dict[str, Callable[[Scene], Result]] = {
 }
 LOCAL_SHAPES = {
     # Dark from the rim inwards is a shadow, and with that an occlusion.
-    "under_exposed": ("blob", "spot", "sector"),
+    "under_exposed": ("blob", "spot"),
     "glare": ("crescent", "crescent", "blob", "ring"),
     "over_exposed": ("crescent", "blob", "half", "ring"),
     "occlusion": ("lid", "lid", "lid", "half"),

@@ -18,6 +18,7 @@ from training.eye_photographs import Eye
 from training.scene_parts import fine_contrast, levels, place_by_share
 from training.scenes import SCENES
 from training.scenes_eye import REDDISH, random_eye
+from training.views import of_one_channel
 
 # What scikit-image carries in its package but retina and microaneurysms, which are retinas.
 PHOTOGRAPHS = (
@@ -59,6 +60,7 @@ WHOLE_SHARE = 0.35  # of photographs: the frame as a camera would give it
 # (training.views), so that no shape speaks against a retina.
 SHAPE_SHARES = (0.45, 0.3, 0.17, 0.08)
 LEAST_CONTRAST = 0.1  # of what is shown in a fundus camera's light: less, and a bad fundus looks alike
+GREY_SHARE = 0.1  # as among the retinas shown (training.views)
 GREATEST_BLUR = 0.02  # of the side, where the light is a fundus camera's: more, and a bad fundus looks alike
 
 
@@ -115,6 +117,8 @@ def random_scene(
         red, green = rgb[..., 0].mean(), rgb[..., 1].mean()
         reach = GREATEST_BLUR * (0.4 if camera_light or red > REDDISH * green else 1.0)
         rgb = cv2.GaussianBlur(rgb, (0, 0), size_px * rng.uniform(0.002, reach))
+    if rng.random() < GREY_SHARE:
+        rgb = of_one_channel(rgb, red_free=False)
     return blank_outside(rgb, visible), visible
 
 

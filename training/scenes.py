@@ -46,12 +46,18 @@ def texture(size_px: int, rng: np.random.Generator) -> ByteArray:
 def noise(size_px: int, rng: np.random.Generator) -> ByteArray:
     """Return noise about a grey or a colour, dark ones more often: from half a level to full scale.
 
-    Uniform or normal, of one channel or three, of grains from a pixel to several.
+    Uniform or normal, of one channel or three, of grains from a pixel to several; or a sensor's in the dark,
+    where it is as large as the level itself.
     """
     grain_px = 1.0 if rng.random() < 0.6 else rng.uniform(1, 6)
     side = max(4, round(size_px / grain_px))
     shape = (side, side, 1 if rng.random() < 0.4 else 3)
+    highest = 50 if rng.random() < 0.55 else 255
+    colour = cool_colour(0, highest, rng)
     reach = np.float32(10 ** rng.uniform(-0.3, 2.1))
+    if rng.random() < 0.3:
+        colour = cool_colour(2, 25, rng)
+        reach = np.float32(colour.mean() * rng.uniform(0.1, 1))
     if rng.random() < 0.3:
         grain = (rng.random(shape, dtype=np.float32) * 2 - 1) * reach
     else:
@@ -60,8 +66,7 @@ def noise(size_px: int, rng: np.random.Generator) -> ByteArray:
         grain = cv2.resize(grain, (size_px, size_px), interpolation=cv2.INTER_LINEAR).reshape(
             size_px, size_px, shape[2]
         )
-    highest = 50 if rng.random() < 0.55 else 255
-    return levels(grain + cool_colour(0, highest, rng).astype(np.float32))
+    return levels(grain + colour.astype(np.float32))
 
 
 def glow(size_px: int, rng: np.random.Generator) -> ByteArray:
@@ -69,6 +74,8 @@ def glow(size_px: int, rng: np.random.Generator) -> ByteArray:
 
     Grey, white, blue or green, never red or orange: those are what a dark or blurred retina is.
     """
+    if rng.random() < 0.12:  # no light at all, or all that the sensor takes
+        return np.full((size_px, size_px, 3), rng.choice([0, 255]), np.uint8)
     y, x = np.mgrid[:size_px, :size_px].astype(np.float32) / size_px - 0.5
     colour = cool_colour(0, 255, rng) * rng.choice([0.1, 0.35, 1.0])
     kind, fall = int(rng.integers(3)), np.float32(rng.uniform(0.1, 1))

@@ -102,8 +102,8 @@ class StudentSettings:
 
 
 # Harder ones more often: dark blobs are taken for shadows, thin haze for defocus.
-DRAWN_KINDS = (*KINDS, "under_exposed", "under_exposed", "haze", "occlusion")
-SPOT_KINDS = ("under_exposed", "under_exposed", "haze", "haze", "defocus")
+DRAWN_KINDS = (*KINDS, "under_exposed", "under_exposed", "haze", "occlusion", "occlusion")
+SPOT_KINDS = ("under_exposed", "under_exposed", "haze", "haze", "haze", "defocus")
 SPOT_SEVERITY = (0.5, 1.0)
 FOVEA_SHARE = 0.6  # of spots on pictures with a known fovea: on it; the others lie anywhere
 SPOT_DIAMETER = (0.4, 1.7)  # on the fovea, in disc diameters

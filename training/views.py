@@ -21,6 +21,8 @@ from training.pseudo_labels import shrink
 
 CAST_SHARE = 0.3  # of pictures that get another camera's colours, where nothing else is said
 CAST_REACH = 0.5  # of a channel's light, as a factor exp(+-reach)
+GREY_SHARE = 0.1  # of pictures: as a camera of one channel gives them
+RED_FREE_SHARE = 0.5  # of these: the green light alone
 STAMP_SHARE = 0.12  # of pictures with a camera's or a clinic's text in a corner
 STAMP_COLOURS = ((60, 220, 60), (255, 255, 255), (240, 230, 40), (255, 80, 60), (10, 10, 10))
 NARROW = (0.5, 0.8)  # of the crop's side: a camera of 25 to 40 degrees
@@ -115,11 +117,19 @@ def rendered_view(
     rgb = _harmless()(image=rgb)["image"]
     if rng.random() < cast_share:
         rgb = colour_cast(rgb, rng, reach=CAST_REACH)
+    if rng.random() < GREY_SHARE:
+        rgb = of_one_channel(rgb, red_free=rng.random() < RED_FREE_SHARE)
     rgb = np.ascontiguousarray(rgb)
     visible = shrink(view.of(crops.visible[index]), size_px)
     if rng.random() < STAMP_SHARE:
         _stamp(rgb, visible, rng)
     return view, rgb, visible
+
+
+def of_one_channel(rgb: ByteArray, *, red_free: bool) -> ByteArray:
+    """Return ``rgb`` (H, W, 3) as a camera of one channel gives it, three times: its green light, or all."""
+    grey = rgb[..., 1] if red_free else cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    return np.repeat(grey[..., None], 3, 2)
 
 
 def _stamp(rgb: ByteArray, visible: BoolArray, rng: np.random.Generator) -> None:
