@@ -56,14 +56,21 @@ def refusal(report: QualityReport) -> str:
 def photograph_refusals(
     runtime: Runtime, groups: Iterable[tuple[str, Sequence[Picture]]]
 ) -> dict[str, dict[str, Any]]:
-    """Return how many of each group's photographs, all real retinas of any quality, are refused."""
+    """Return how many of each group's photographs, all real retinas of any quality, are refused.
+
+    As they are, and as frames of one channel: their green light alone, as of a red-free photograph.
+    """
     out = {}
     for name, pictures in groups:
-        seen = Refusals()
+        seen, red_free = Refusals(), Refusals()
         for picture in track(pictures, f"refusals, {name}"):
-            seen.add(picture.name, refusal(runtime.assess(load_rgb(picture.path))))
+            rgb = load_rgb(picture.path)
+            seen.add(picture.name, refusal(runtime.assess(rgb)))
+            green = np.ascontiguousarray(rgb[..., 1])
+            red_free.add(picture.name, refusal(runtime.assess(green)))
         if seen.pictures:
             out[name] = seen.figures(named="refused")
+            out[f"{name}, green light alone"] = red_free.figures(named="refused")
     return out
 
 

@@ -114,6 +114,20 @@ def test_noise_reaches_from_half_a_level_to_full_scale():
     assert max(spread) > 60
 
 
+def test_noise_of_a_sensor_in_the_dark_is_as_large_as_its_level():
+    def is_dark_and_grainy(rgb):
+        return rgb.mean() < 25 and rgb.std() > 0.3 * rgb.mean() > 1
+
+    drawn = [noise(SIDE, np.random.default_rng(seed)) for seed in range(200)]
+    assert 20 <= sum(map(is_dark_and_grainy, drawn)) <= 140
+
+
+def test_some_glows_are_a_frame_without_light_or_with_all_that_a_sensor_takes():
+    drawn = [glow(SIDE, np.random.default_rng(seed)) for seed in range(200)]
+    assert any(not rgb.any() for rgb in drawn)
+    assert any(rgb.min() == 255 for rgb in drawn)
+
+
 def test_chart_has_checks_of_a_few_pixels_and_contrasts_from_low_to_full():
     contrast, changes = [], []
     for seed in range(120):

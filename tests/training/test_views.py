@@ -32,6 +32,31 @@ def test_view_with_a_round_stop_shows_the_circle_inside_its_window():
     assert seen[40, 40]
 
 
+def test_of_one_channel_is_three_times_the_green_light_or_a_mean_of_all():
+    from training.views import of_one_channel
+
+    rgb = np.random.default_rng(3).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
+    red_free, grey = of_one_channel(rgb, red_free=True), of_one_channel(rgb, red_free=False)
+    assert all(np.array_equal(red_free[..., k], rgb[..., 1]) for k in range(3))
+    assert all(np.array_equal(grey[..., k], grey[..., 0]) for k in range(3))
+    assert np.all(grey[..., 0] >= rgb.min(2))
+    assert np.all(grey[..., 0] <= rgb.max(2))
+
+
+def test_rendered_view_of_some_pictures_is_grey():
+    from tests.training.test_student import crop_set
+    from training.views import GREY_SHARE, rendered_view
+
+    crops, count = crop_set(1), 200
+    grey = sum(
+        int(np.ptp(rgb.astype(int), axis=2).max() == 0)
+        for seed in range(count)
+        for _, rgb, _ in [rendered_view(crops, 0, SIDE, np.random.default_rng(seed))]
+    )
+    # A number in a corner, which is written on some of them, may have a colour.
+    assert 0.3 * GREY_SHARE * count < grey < 2 * GREY_SHARE * count
+
+
 def test_rendered_view_is_repeatable_and_of_many_shapes():
     from tests.training.test_student import crop_set
     from training.views import rendered_view
