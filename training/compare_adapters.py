@@ -1,10 +1,11 @@
-"""Adapters side by side on the pseudo-labels of one run: linear, multi-layer, dense, and the run's student.
+"""Adapters side by side on the pseudo-labels of one run: linear, multi-layer, dense, and a student.
 
 ``python -m training.compare_adapters --data DIR --run runs/NAME --out benchmarks/results/adapters.json``
 
 The three adapters read EfficientNet-Lite0's maps at the recipe's size and learn from the same pictures of the
-pool, from pseudo-labels alone: no ranking term, no synthetic degradation. The student is the run's own, which
-has seen both. Each is a graph with a contract and is scored through the installed Runtime, core and all.
+pool, from pseudo-labels alone: no ranking term, no synthetic degradation. The student, the run's own or that
+of another (``--student``), has seen both. Each is a graph with a contract and is scored through the installed
+Runtime, core and all.
 
 What is done is kept in RUN/adapters: a second call goes on where the first stopped. ``--fit-only`` needs no
 student and ends before the scores.
@@ -46,7 +47,7 @@ TITLES = {
     "linear": "linear, stride 32 alone",
     "multi_layer": "multi-layer, strides 4 to 32",
     "dense": "dense, strides 4 to 32",
-    "student": "the run's student",
+    "student": "the student",
 }
 WARM_UP, ROUNDS = 5, 60
 
@@ -137,6 +138,7 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument(
         "--config", type=Path, default=machine.ROOT / "training/configs/cpu.toml", help="the run's recipe"
     )
+    out.add_argument("--student", type=Path, help="folder of the run with the student; default: --run")
     out.add_argument("--pictures", type=int, default=1200, help="of the pool to learn from, 0 for all")
     out.add_argument("--stride", type=int, default=2, help="every so many test pictures get local defects")
     out.add_argument("--threads", type=int, default=2, help="of the runtime and of torch")
@@ -148,11 +150,12 @@ def parser() -> argparse.ArgumentParser:
 def run(options: argparse.Namespace, given: Sequence[str]) -> dict[str, Any] | None:
     """Return the content of the result file; None with ``--fit-only``."""
     config = recipe.load(options.config)
-    student = options.run / "export" / MODEL_NAME
+    taught_by = options.student or options.run
+    student = taught_by / "export" / MODEL_NAME
     if not options.fit_only and not student.is_file():
         raise ValueError(
-            f"{student} is missing, expected the run's student; finish python -m training.run, or pass "
-            "--fit-only"
+            f"{student} is missing, expected a run's student; finish python -m training.run, name its folder "
+            "by --student, or pass --fit-only"
         )
     torch.set_num_threads(options.threads)
     fabric = make_fabric(config)
@@ -170,7 +173,7 @@ def run(options: argparse.Namespace, given: Sequence[str]) -> dict[str, Any] | N
     figures = compare(models, pipeline.pictures, folder, options)
     for kind, network in networks.items():
         figures["methods"][kind]["parameters"] = parameters(network, network.adapter.parameters())
-    whole = load_student(options.run / "student.pt")
+    whole = load_student(taught_by / "student.pt")
     whole.freeze_for(config.student)
     moved = [p for p in whole.parameters() if p.requires_grad]
     figures["methods"]["student"]["parameters"] = parameters(whole, moved)

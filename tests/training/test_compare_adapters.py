@@ -102,7 +102,7 @@ def test_compare_adapters_toy_run_gives_every_figure_of_every_row(toy_data, toy_
 
     rendered = render(result)
     assert "linear, stride 32 alone" in rendered
-    assert "the run's student" in rendered
+    assert "the student" in rendered
 
 
 def render(result):
@@ -139,5 +139,10 @@ def test_compare_adapters_run_of_another_recipe_is_refused(toy_data, toy_run, tm
 def test_compare_adapters_without_a_student_says_what_is_missing(toy_data, tmp_path, capsys):
     assert compare(toy_data, tmp_path, tmp_path / "out.json") == 2
     shown = capsys.readouterr().err
-    assert "efiqa.onnx is missing, expected the run's student" in shown
+    assert "efiqa.onnx is missing, expected a run's student" in shown
     assert "--fit-only" in shown
+
+
+def test_compare_adapters_takes_the_student_of_another_run(toy_data, toy_run, tmp_path, capsys):
+    assert compare(toy_data, toy_run, tmp_path / "out.json", "--student", tmp_path / "other") == 2
+    assert str(tmp_path / "other" / "export") in capsys.readouterr().err

@@ -19,13 +19,21 @@ def test_config_unknown_and_missing_keys_are_named(tmp_path):
         config.load(path)
 
 
-@pytest.mark.parametrize("name", ["cpu", "paper", "cp", "toy"])
+@pytest.mark.parametrize("name", ["cpu", "adapters", "paper", "cp", "toy"])
 def test_config_shipped_recipes_load(name):
     from training import config
 
     loaded = config.load(config.Path(__file__).parents[2] / f"training/configs/{name}.toml")
     assert loaded.student.size_px == 16 * loaded.student.grid == 16 * loaded.pseudo.grid
     assert loaded.teacher.grid == loaded.pseudo.grid
+
+
+def test_config_of_the_adapters_has_the_student_of_the_cpu_recipe():
+    from training import config
+
+    folder = config.Path(__file__).parents[2] / "training/configs"
+    cpu, adapters = (config.load(folder / f"{name}.toml") for name in ("cpu", "adapters"))
+    assert (adapters.data, adapters.student, adapters.export) == (cpu.data, cpu.student, cpu.export)
 
 
 def test_rate_at_warms_up_stays_flat_and_ends_at_zero():
