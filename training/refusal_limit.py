@@ -1,7 +1,8 @@
 """From which probability on a picture is refused as no fundus: chosen on the pool and on drawn scenes.
 
 No picture that is assessed is looked at: the real ones are the pool's, of any quality, as they are and as
-other cameras might have shown them (training.views, half of these degraded on top); the others are scenes of
+other cameras might have shown them (training.views, half of these degraded on top, but those in which hardly
+any anatomy is left); the others are scenes of
 training.not_fundus. Both are drawn with seeds that training did not use.
 """
 
@@ -26,6 +27,7 @@ from training.views import normalised, rendered_view
 
 PICTURES = 800  # of the pool, spread evenly, each twice, and as many scenes
 DEGRADED_SHARE = 0.5  # of the views
+HOPELESS = 0.8  # of the anatomy; where more is hidden, a retina looks like none, and refusing it is no error
 REFUSED_REAL = 0.002  # of the pool's pictures at most, where the scenes allow it
 SCENES_MISSED = 0.01
 LIMITS = (0.5, 0.95)  # below, a picture that is more likely a fundus would be refused
@@ -76,7 +78,10 @@ def refusal_limit(
         rng = np.random.default_rng([seed, index])
         _, rgb, visible = rendered_view(pool, index, size_px, rng)
         if rng.random() < DEGRADED_SHARE:
-            rgb = random_degradation(rgb, visible, rng).rgb
+            damaged = random_degradation(rgb, visible, rng)
+            if damaged.hidden[visible].mean() > HOPELESS:
+                continue
+            rgb = damaged.rgb
         real.append(not_fundus_logit(model, blank_outside(rgb, visible), to_grid(visible, grid)))
     scenes = []
     for number in track(range(len(real)), "scenes"):
