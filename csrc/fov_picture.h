@@ -107,7 +107,8 @@ EFIQA_HOST_DEVICE bool looks_like_picture(const Block& block, PictureScratch* sc
 // many cameras and qualities: 0.83; noise of any amplitude, in blocks of up to 4 pixels: at most
 // 0.3.
 constexpr double kMinNeighbourCorrelation = 0.5;
-constexpr double kFlatVariance = 1.5 * 1.5;  // grey levels squared; a flat field tells nothing
+// Grey levels squared; a flat field tells nothing. A sensor's noise in the dark is above.
+constexpr double kFlatVariance = 0.5 * 0.5;
 constexpr float kRimMargin = 2;  // pixels of the plane that the rim's edge is left out over
 
 struct NeighbourSums {

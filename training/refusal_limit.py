@@ -1,9 +1,8 @@
 """From which probability on a picture is refused as no fundus: chosen on the pool and on drawn scenes.
 
 No picture that is assessed is looked at: the real ones are the pool's, of any quality, as they are and as
-other cameras might have shown them (training.views, half of these degraded on top, but those in which hardly
-any anatomy is left); the others are scenes of
-training.not_fundus. Both are drawn with seeds that training did not use.
+other cameras might have shown them (training.views), half of these degraded on top, but not HOPELESS; the
+others are scenes of training.not_fundus. Both are drawn with seeds that training did not use.
 """
 
 from __future__ import annotations

@@ -362,6 +362,22 @@ TEST(fov_noise_of_small_grain_is_none) {
   }
 }
 
+TEST(fov_noise_of_a_sensor_in_the_dark_is_none) {
+  std::mt19937 random(6);
+  std::normal_distribution<double> level(12, 6);
+  for (const bool round : {false, true}) {
+    Drawing d = flat(768, 768, 0);
+    for (int y = 0; y < 768; ++y) {
+      for (int x = 0; x < 768; ++x) {
+        if (round && (x - 384) * (x - 384) + (y - 384) * (y - 384) > 350 * 350) continue;
+        const auto value = [&] { return std::clamp(static_cast<int>(level(random)), 0, 255); };
+        fill_box(d, x, y, x + 1, y + 1, value(), value(), value());
+      }
+    }
+    CHECK(!find(d.view).found());
+  }
+}
+
 TEST(fov_grid_weights_of_cells_outside_are_exactly_zero) {
   FieldOfView fov;
   fov.shape = FovShape::kCircle;
