@@ -25,7 +25,10 @@ def _refusal_row(name: str, found: dict[str, Any], named: str) -> list[str]:
 def refusals(results: Results) -> str:
     """Return how many photographs of real retinas are refused: unlabelled ones, then by label."""
     header = ["real retinas", "pictures", "refused", "%", "why", "which"]
-    rows = [_refusal_row(n, f, "refused") for n, f in results["refusals"]["photographs"].items()]
+    found = results["refusals"]
+    rows = [_refusal_row(n, f, "refused") for n, f in found["photographs"].items()]
+    green = found.get("green_light", {})  # older results lack it
+    rows += [_refusal_row(f"{n}, green light alone", f, "refused") for n, f in green.items()]
     labels = results["labelled_refusals"]["labels"]
     rows += [_refusal_row(n, f, "refused") for n, f in labels.items() if not n.endswith("outlier")]
     return table(header, rows) + origin(results)

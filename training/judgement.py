@@ -10,7 +10,7 @@ from efiqa import Runtime
 from training.anatomy_figures import anatomy_figures
 from training.data import Picture, drimdb_good, vessel_pictures
 from training.reason_figures import reason_figures
-from training.refusals import foreign_refusals, photograph_refusals
+from training.refusals import foreign_refusals, green_light, photograph_refusals
 
 UNSEEN_CAMERAS = ("STARE", "DRIMDB")
 CAUSE_STEP = 4  # every fourth picture of a seen camera gets all defects: 17 degraded frames a picture
@@ -70,6 +70,7 @@ def judgement_figures(runtime: Runtime, pictures: JudgedPictures, *, seed: int) 
     return {
         "refusals": {
             "photographs": photograph_refusals(runtime, pictures.real),
+            "green_light": photograph_refusals(runtime, pictures.real, green_light),
             "foreign": foreign_refusals(runtime),
         },
         "reasons": reason_figures(runtime, pictures.causes, seed=seed + SEED_OFFSET),

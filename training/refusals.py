@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from training.progress import track
 from training.quality_sets import Labelled
 
 NAMED = 20  # of a group: so many pictures are named in the figures, the rest only counted
+ByteArray = NDArray[np.uint8]
 DoubleArray = NDArray[np.float64]
 
 
@@ -53,24 +54,32 @@ def refusal(report: QualityReport) -> str:
     return report.reason if report.verdict == "unknown" else ""
 
 
+def as_it_is(rgb: ByteArray) -> ByteArray:
+    """Return the frame itself."""
+    return rgb
+
+
+def green_light(rgb: ByteArray) -> ByteArray:
+    """Return the green light (H, W) of a frame (H, W, 3), as of a red-free photograph."""
+    return np.ascontiguousarray(rgb[..., 1])
+
+
 def photograph_refusals(
-    runtime: Runtime, groups: Iterable[tuple[str, Sequence[Picture]]]
+    runtime: Runtime,
+    groups: Iterable[tuple[str, Sequence[Picture]]],
+    shown: Callable[[ByteArray], ByteArray] = as_it_is,
 ) -> dict[str, dict[str, Any]]:
     """Return how many of each group's photographs, all real retinas of any quality, are refused.
 
-    As they are, and as frames of one channel: their green light alone, as of a red-free photograph.
+    ``shown``: what of each the camera delivers.
     """
     out = {}
     for name, pictures in groups:
-        seen, red_free = Refusals(), Refusals()
+        seen = Refusals()
         for picture in track(pictures, f"refusals, {name}"):
-            rgb = load_rgb(picture.path)
-            seen.add(picture.name, refusal(runtime.assess(rgb)))
-            green = np.ascontiguousarray(rgb[..., 1])
-            red_free.add(picture.name, refusal(runtime.assess(green)))
+            seen.add(picture.name, refusal(runtime.assess(shown(load_rgb(picture.path)))))
         if seen.pictures:
             out[name] = seen.figures(named="refused")
-            out[f"{name}, green light alone"] = red_free.figures(named="refused")
     return out
 
 

@@ -39,23 +39,24 @@ def test_refusal_is_the_reason_of_an_unknown_verdict_only():
 
 def test_photograph_refusals_count_and_name_what_is_refused(toy_pictures):
     figures = refusals.photograph_refusals(Camera(brightest=0), [("toy", toy_pictures), ("none", [])])
-    assert list(figures) == ["toy", "toy, green light alone"]
+    assert list(figures) == ["toy"]
     assert figures["toy"]["share_refused"] == 1
     assert figures["toy"]["reasons"] == {"not_a_fundus": len(toy_pictures)}
     assert figures["toy"]["refused"] == [p.name for p in toy_pictures]
     assert refusals.photograph_refusals(Camera(), [("toy", toy_pictures)])["toy"]["n_refused"] == 0
 
 
-def test_photograph_refusals_look_at_the_green_light_alone_as_well(toy_pictures):
-    class RedFreeCamera(Camera):
+def test_photograph_refusals_can_look_at_the_green_light_alone(toy_pictures):
+    class ColourCamera(Camera):
         def assess(self, frame):
             if frame.ndim == 2:
                 return answer([[0.5]], verdict="unknown", reason="not_a_fundus", score=None)
             return super().assess(frame)
 
-    figures = refusals.photograph_refusals(RedFreeCamera(), [("toy", toy_pictures)])
-    assert figures["toy"]["n_refused"] == 0
-    assert figures["toy, green light alone"]["n_refused"] == len(toy_pictures)
+    groups = [("toy", toy_pictures)]
+    figures = refusals.photograph_refusals(ColourCamera(), groups, refusals.green_light)
+    assert figures["toy"]["n_refused"] == len(toy_pictures)
+    assert refusals.photograph_refusals(ColourCamera(), groups)["toy"]["n_refused"] == 0
 
 
 def test_foreign_refusals_name_what_is_not_refused(frames, monkeypatch):
