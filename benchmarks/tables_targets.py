@@ -41,11 +41,9 @@ class Target:
 
 
 def _refusal_targets(results: Results) -> Iterator[Target]:
-    for key, title in (("photographs", ""), ("green_light", ", green light alone")):
-        real = results["refusals"].get(key, {}).values()
-        pictures = sum(each["n_pictures"] for each in real)
-        refused = sum(each["n_refused"] for each in real) / pictures if pictures else None
-        yield Target(f"real retinas refused, %: pool and vessel sets{title}", 0.005, refused, at_least=False)
+    real = list(results["refusals"]["photographs"].values())
+    refused = sum(each["n_refused"] for each in real) / sum(each["n_pictures"] for each in real)
+    yield Target("real retinas refused, %: pool and vessel sets", 0.005, refused, at_least=False)
     foreign = results["refusals"]["foreign"]
     counts = [(foreign[group]["n_refused"], foreign[group]["n_pictures"]) for group in NO_RETINA]
     share = sum(part for part, _ in counts) / sum(whole for _, whole in counts)
