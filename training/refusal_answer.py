@@ -31,7 +31,7 @@ from training.refusal_limit import DEGRADED_SHARE, HOPELESS
 from training.student import Student
 from training.views import normalised, of_one_channel, rendered_view
 
-PICTURES = 1200  # of the pool, spread evenly, each as three pictures, and as many scenes
+PICTURES = 1200  # of the pool at least, spread evenly, each as three pictures, and as many scenes
 RIDGE_C = 1.0  # inverse strength of the ridge on standardised features
 SEED_OFFSET = 5000  # from the training's seed
 BATCH = 16
