@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 import efiqa
@@ -96,6 +97,15 @@ def test_demo_without_skimage_says_what_to_install(tiny_model, tmp_path, capsys,
     monkeypatch.setitem(__import__("sys").modules, "skimage", None)
     assert cli.main(["demo", "--out", str(tmp_path), "--model", str(tiny_model)]) == 1
     assert "pip install 'efiqa[demo]'" in capsys.readouterr().err
+
+
+def test_embedded_model_judges_the_green_light_of_a_retina_alone(embedded_model, retina):
+    from efiqa import demo
+
+    frame = next(iter(demo.pictures().values()))
+    with efiqa.Runtime(embedded_model, threads=1) as runtime:
+        report = runtime.assess(np.ascontiguousarray(frame[..., 1]))
+    assert report.verdict != "unknown"
 
 
 def test_demo_verdicts_of_the_embedded_model_fit_the_degradations(embedded_model, retina):
