@@ -127,7 +127,7 @@ def test_reason_figures_of_an_oracle_are_perfect_and_of_a_liar_are_nought(wrong,
 
 
 def test_reason_figures_of_a_model_that_knows_dark_only(tmp_path, toy_pictures, monkeypatch):
-    monkeypatch.setattr(figures, "MIN_CELLS", 1)  # the model's grid is coarse: a dark spot fills a cell or two
+    monkeypatch.setattr(figures, "MIN_CELLS", 1)  # a dark spot fills a cell or two of its grid
     # It names what it sees, and what darkens without being under-exposed costs it precision.
     with Runtime(write_telling_model(tmp_path), threads=1) as model:
         found = figures.reason_figures(model, toy_pictures, seed=0)
