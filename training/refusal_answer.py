@@ -21,22 +21,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from training.data import ByteArray, CropSet, FloatArray, blank_outside
-from training.degrade import random_degradation
+from training.data import CropSet, FloatArray
 from training.eye_photographs import Eye
-from training.not_fundus import random_scene
 from training.progress import track
-from training.pseudo_labels import crop_on_grid, to_grid
-from training.refusal_limit import DEGRADED_SHARE, HOPELESS
+from training.pseudo_labels import crop_on_grid
+from training.refusal_limit import Shown, by_another_camera, scenes
 from training.student import Student
-from training.views import normalised, of_one_channel, rendered_view
+from training.views import normalised, of_one_channel
 
 PICTURES = 1200  # of the pool at least, spread evenly, each as three pictures, and as many scenes
 RIDGE_C = 1.0  # inverse strength of the ridge on standardised features
 SEED_OFFSET = 5000  # from the training's seed
 BATCH = 16
-
-Shown = tuple[ByteArray, FloatArray]  # a crop (S, S, 3), black outside, and its cells' visible share (g, g)
 
 
 def real_pictures(pool: CropSet, size_px: int, grid: int, seed: int) -> Iterator[Shown]:
@@ -45,21 +41,7 @@ def real_pictures(pool: CropSet, size_px: int, grid: int, seed: int) -> Iterator
         rgb, _, weights = crop_on_grid(pool, index, size_px, grid)
         yield rgb, weights
         yield of_one_channel(rgb, red_free=True), weights
-        rng = np.random.default_rng([seed, index])
-        _, rgb, visible = rendered_view(pool, index, size_px, rng)
-        if rng.random() < DEGRADED_SHARE:
-            damaged = random_degradation(rgb, visible, rng)
-            if damaged.hidden[visible].mean() > HOPELESS:
-                continue
-            rgb = damaged.rgb
-        yield blank_outside(rgb, visible), to_grid(visible, grid)
-
-
-def scenes(count: int, size_px: int, grid: int, seed: int, eyes: Sequence[Eye]) -> Iterator[Shown]:
-    """Yield ``count`` pictures that are no retina."""
-    for number in track(range(count), "scenes"):
-        rgb, visible = random_scene(size_px, np.random.default_rng([seed, number]), eyes)
-        yield rgb, to_grid(visible, grid)
+        yield from by_another_camera(pool, index, size_px, grid, seed)
 
 
 @torch.no_grad()
@@ -121,8 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     eyes = shown_eyes(settings, options.run)
     refit(model, pool, settings.size_px, settings.grid, config.seed + SEED_OFFSET, eyes)
     save_student(model, settings.size_px, path)
-    for done in options.run.glob("export.done.json"):
-        done.unlink()
+    (options.run / "export.done.json").unlink(missing_ok=True)
     print(f"wrote {path}; python -m training.run --stages export makes the model of it")
 
 

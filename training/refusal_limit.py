@@ -8,7 +8,7 @@ others are scenes of training.not_fundus. Both are drawn with seeds that trainin
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +32,7 @@ SCENES_MISSED = 0.01
 LIMITS = (0.5, 0.95)  # below, a picture that is more likely a fundus would be refused
 
 DoubleArray = NDArray[np.float64]
+Shown = tuple[ByteArray, FloatArray]  # a crop (S, S, 3), black outside, and its cells' visible share (g, g)
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,25 @@ class RefusalLimit:
     min_probability: float
     real_refused: float
     scenes_refused: float
+
+
+def by_another_camera(pool: CropSet, index: int, size_px: int, grid: int, seed: int) -> Iterator[Shown]:
+    """Yield a picture of the pool as another camera might have shown it, or nothing if that is HOPELESS."""
+    rng = np.random.default_rng([seed, index])
+    _, rgb, visible = rendered_view(pool, index, size_px, rng)
+    if rng.random() < DEGRADED_SHARE:
+        damaged = random_degradation(rgb, visible, rng)
+        if damaged.hidden[visible].mean() > HOPELESS:
+            return
+        rgb = damaged.rgb
+    yield blank_outside(rgb, visible), to_grid(visible, grid)
+
+
+def scenes(count: int, size_px: int, grid: int, seed: int, eyes: Sequence[Eye]) -> Iterator[Shown]:
+    """Yield ``count`` pictures that are no retina; ``eyes``: in photographs, for `random_scene`."""
+    for number in track(range(count), "scenes"):
+        rgb, visible = random_scene(size_px, np.random.default_rng([seed, number]), eyes)
+        yield rgb, to_grid(visible, grid)
 
 
 @torch.no_grad()
@@ -74,16 +94,8 @@ def refusal_limit(
     for index in track(range(0, len(pool), max(1, len(pool) // PICTURES)), "real pictures"):
         rgb, _, weights = crop_on_grid(pool, index, size_px, grid)
         real.append(not_fundus_logit(model, rgb, weights))
-        rng = np.random.default_rng([seed, index])
-        _, rgb, visible = rendered_view(pool, index, size_px, rng)
-        if rng.random() < DEGRADED_SHARE:
-            damaged = random_degradation(rgb, visible, rng)
-            if damaged.hidden[visible].mean() > HOPELESS:
-                continue
-            rgb = damaged.rgb
-        real.append(not_fundus_logit(model, blank_outside(rgb, visible), to_grid(visible, grid)))
-    scenes = []
-    for number in track(range(len(real)), "scenes"):
-        rgb, visible = random_scene(size_px, np.random.default_rng([seed, number]), eyes)
-        scenes.append(not_fundus_logit(model, rgb, to_grid(visible, grid)))
-    return best_refusal_limit(np.array(real), np.array(scenes))
+        real += [
+            not_fundus_logit(model, *shown) for shown in by_another_camera(pool, index, size_px, grid, seed)
+        ]
+    others = [not_fundus_logit(model, *shown) for shown in scenes(len(real), size_px, grid, seed, eyes)]
+    return best_refusal_limit(np.array(real), np.array(others))
