@@ -29,7 +29,7 @@ from training.loop import LoopSettings, Sample
 from training.not_fundus import random_scene
 from training.pseudo_labels import badness, cells_within, rim_cells, to_grid
 from training.settings import settings
-from training.views import CAST_SHARE, View, normalised, rendered_view
+from training.views import View, chromaticities, normalised, rendered_view
 
 REASON_CHANNELS = ("under_exposed", "over_exposed", "defocus", "haze", "occlusion")
 CHANNELS = ("anatomy_not_visible", *REASON_CHANNELS, "not_a_fundus")  # of the output, in the contract's words
@@ -177,6 +177,7 @@ class StudentSamples:
         order = np.argsort(teaching.badness)
         self._clean = order[: max(1, int(settings.clean_share * len(order)))]
         self._chance = _chances(teaching.pool.datasets)
+        self._colours = [chromaticities(each) for each in (teaching.pool, teaching.annotated)]
 
     def __call__(self, rng: np.random.Generator, progress: float) -> Sample:
         """Return one sample."""
@@ -187,17 +188,11 @@ class StudentSamples:
             return self._picture(rng)
         return self._degraded(rng)
 
-    def _shown(
-        self,
-        crops: CropSet,
-        foveas: FloatArray,
-        index: int,
-        rng: np.random.Generator,
-        *,
-        cast_share: float = CAST_SHARE,
-    ) -> _Shown:
+    def _shown(self, crops: CropSet, foveas: FloatArray, index: int, rng: np.random.Generator) -> _Shown:
         size_px = self._settings.size_px
-        view, rgb, visible = rendered_view(crops, index, size_px, rng, cast_share=cast_share)
+        # The pool's and the annotated pictures' colours, each as often.
+        colours = self._colours[int(rng.integers(len(self._colours)))]
+        view, rgb, visible = rendered_view(crops, index, size_px, rng, colours)
         x, y, diameter = foveas[index]
         if not np.isfinite(x):
             return _Shown(view, rgb, visible, None)
@@ -219,7 +214,7 @@ class StudentSamples:
 
     def _picture(self, rng: np.random.Generator) -> Sample:
         index = int(rng.choice(len(self._from.pool), p=self._chance))
-        shown = self._shown(self._from.pool, self._from.pool_foveas, index, rng, cast_share=0)
+        shown = self._shown(self._from.pool, self._from.pool_foveas, index, rng)
         return self._sample(shown.rgb, shown.visible, *self._taught(index, shown))
 
     def _degraded(self, rng: np.random.Generator) -> Sample:

@@ -15,12 +15,15 @@ import torch
 from numpy.typing import NDArray
 
 from training.backbone import LITE0_MEAN, LITE0_STD
-from training.data import BoolArray, ByteArray, CropSet, resize_crop
+from training.data import BoolArray, ByteArray, CropSet, FloatArray, resize_crop
 from training.degrade import colour_cast
 from training.pseudo_labels import shrink
 
-CAST_SHARE = 0.3  # of pictures that get another camera's colours, where nothing else is said
+CAST_SHARE = 0.3  # of pictures that get colours of no camera
 CAST_REACH = 0.5  # of a channel's light, as a factor exp(+-reach)
+COLOURED_SHARE = 0.5  # of pictures, where other pictures' colours are given: in those of one of them
+GAINS = (0.25, 4.0)  # of a channel, to reach them: more is noise
+BRIGHTEST = 99.5  # percentile of a channel that may not clip
 GREY_SHARE = 0.1  # of pictures: as a camera of one channel gives them
 RED_FREE_SHARE = 0.5  # of these: the green light alone
 STAMP_SHARE = 0.12  # of pictures with a camera's or a clinic's text in a corner
@@ -104,23 +107,57 @@ def random_view(size: int, rng: np.random.Generator) -> View:
     return View((x0 + x1 - side) // 2, (y0 + y1 - side) // 2, side, turns, mirror, (x0, y0, x1, y1))
 
 
+def chromaticity(rgb: ByteArray, visible: BoolArray) -> FloatArray:
+    """Return each channel's share (3,) of the light of ``rgb`` (H, W, 3) where it is ``visible``."""
+    total = rgb[visible].sum(0, dtype=np.float64)
+    return np.asarray((total + 1) / (total + 1).sum(), np.float32)  # no light at all is grey
+
+
+def chromaticities(crops: CropSet, *, step: int = 8) -> FloatArray:
+    """Return those (N, 3) of crops, of every ``step``-th pixel."""
+    return np.stack(
+        [
+            chromaticity(rgb[::step, ::step], visible[::step, ::step] > 0)
+            for rgb, visible in zip(crops.rgb, crops.visible, strict=True)
+        ]
+    )
+
+
+def in_colours_of(rgb: ByteArray, visible: BoolArray, wanted: FloatArray) -> ByteArray:
+    """Return ``rgb`` (H, W, 3) as bright as it is, or darker where it would clip, of chromaticity ``wanted``.
+
+    A camera's colours say nothing of what can be seen, but whoever learns from pictures of several cameras
+    learns first which of them a picture is from.
+    """
+    gains = np.clip(wanted / chromaticity(rgb, visible), *GAINS)
+    light = rgb[visible]
+    if not light.size:
+        return rgb
+    gains *= light.sum() / max(float((light.mean(0) * gains).sum() * len(light)), 1.0)
+    brightest = float((np.percentile(light, BRIGHTEST, axis=0) * gains).max())
+    return np.clip(rgb * (gains * min(1.0, 255 / max(brightest, 1.0))), 0, 255).astype(np.uint8)
+
+
 def rendered_view(
-    crops: CropSet, index: int, size_px: int, rng: np.random.Generator, *, cast_share: float = CAST_SHARE
+    crops: CropSet, index: int, size_px: int, rng: np.random.Generator, colours: FloatArray | None = None
 ) -> tuple[View, ByteArray, BoolArray]:
     """Return a random view of a crop, its pixels (S, S, 3) in another rendering, and what is visible (S, S).
 
-    S is ``size_px``. Pixels that are not visible may hold anything.
+    S is ``size_px``. ``colours``: chromaticities (n, 3) of other pictures. Pixels that are not visible may
+    hold anything.
     """
     view = random_view(crops.rgb[index].shape[0], rng)
     rgb = resize_crop(view.of(crops.rgb[index]), size_px)
     _harmless().set_random_seed(int(rng.integers(2**31)))
     rgb = _harmless()(image=rgb)["image"]
-    if rng.random() < cast_share:
+    visible = shrink(view.of(crops.visible[index]), size_px)
+    if colours is not None and rng.random() < COLOURED_SHARE:
+        rgb = in_colours_of(rgb, visible, colours[rng.integers(len(colours))])
+    if rng.random() < CAST_SHARE:
         rgb = colour_cast(rgb, rng, reach=CAST_REACH)
     if rng.random() < GREY_SHARE:
         rgb = of_one_channel(rgb, red_free=rng.random() < RED_FREE_SHARE)
     rgb = np.ascontiguousarray(rgb)
-    visible = shrink(view.of(crops.visible[index]), size_px)
     if rng.random() < STAMP_SHARE:
         _stamp(rgb, visible, rng)
     return view, rgb, visible

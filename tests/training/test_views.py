@@ -57,6 +57,59 @@ def test_rendered_view_of_some_pictures_is_grey():
     assert 0.3 * GREY_SHARE * count < grey < 2 * GREY_SHARE * count
 
 
+def test_chromaticity_is_each_channels_share_of_the_light_that_is_visible():
+    from training.views import chromaticity
+
+    rgb = np.zeros((SIDE, SIDE, 3), np.uint8)
+    rgb[:10] = (120, 60, 20)
+    rgb[10:] = 255
+    visible = np.zeros((SIDE, SIDE), bool)
+    visible[:10] = True
+    np.testing.assert_allclose(chromaticity(rgb, visible), (0.6, 0.3, 0.1), atol=1e-4)
+    np.testing.assert_allclose(chromaticity(rgb, ~visible & visible), 1 / 3, rtol=1e-6)
+
+
+@pytest.mark.parametrize("wanted", [(0.4, 0.35, 0.25), (0.7, 0.25, 0.05), (1 / 3, 1 / 3, 1 / 3)])
+def test_in_colours_of_another_picture_keeps_the_light_and_clips_nothing(wanted):
+    from training.views import chromaticity, in_colours_of
+
+    rng = np.random.default_rng(3)
+    rgb = (rng.uniform(0.5, 1, (SIDE, SIDE, 1)) * (110, 70, 40)).astype(np.uint8)
+    visible = np.ones((SIDE, SIDE), bool)
+    visible[:, :20] = False
+    out = in_colours_of(rgb, visible, np.array(wanted, np.float32))
+    assert (out.dtype, out.shape) == (np.uint8, rgb.shape)
+    np.testing.assert_allclose(chromaticity(out, visible), wanted, atol=0.01)
+    assert out[visible].mean() == pytest.approx(rgb[visible].mean(), rel=0.02)
+    bright = in_colours_of(np.minimum(3 * rgb.astype(int), 255).astype(np.uint8), visible, np.array((0.8, 0.15, 0.05)))
+    assert bright[visible].max() <= 255
+    assert (bright[visible] == 255).mean() < 0.01
+    assert bright[visible].mean() < 2.5 * rgb[visible].mean()
+
+
+def test_in_colours_of_leaves_darkness_and_nothing_visible_alone():
+    from training.views import in_colours_of
+
+    dark = np.zeros((SIDE, SIDE, 3), np.uint8)
+    assert not in_colours_of(dark, np.ones((SIDE, SIDE), bool), np.array((0.6, 0.3, 0.1))).any()
+    rgb = np.full((SIDE, SIDE, 3), 90, np.uint8)
+    assert np.array_equal(in_colours_of(rgb, np.zeros((SIDE, SIDE), bool), np.array((0.6, 0.3, 0.1))), rgb)
+
+
+def test_rendered_view_in_the_colours_of_others():
+    from tests.training.test_student import crop_set
+    from training.views import COLOURED_SHARE, chromaticities, chromaticity, rendered_view
+
+    crops, count = crop_set(1), 200
+    blue = np.array([[0.1, 0.2, 0.7]], np.float32)
+    assert chromaticities(crops).shape == (1, 3)
+    found = 0
+    for seed in range(count):
+        _, rgb, visible = rendered_view(crops, 0, SIDE, np.random.default_rng(seed), blue)
+        found += int(np.argmax(chromaticity(rgb, visible)) == 2)
+    assert 0.6 * COLOURED_SHARE * count < found < 1.2 * COLOURED_SHARE * count
+
+
 def test_rendered_view_is_repeatable_and_of_many_shapes():
     from tests.training.test_student import crop_set
     from training.views import rendered_view
