@@ -10,6 +10,7 @@
 #include "bindings.h"
 #include "contract.h"
 #include "fov.h"
+#include "grid_ops.h"
 #include "names.h"
 #include "postprocess.h"
 #include "preprocess.h"
@@ -75,6 +76,16 @@ py::array_t<float> weights_of_grid(const FieldOfView& fov, const CropTuple& crop
   py::array_t<float> weights({grid_height, grid_width});
   grid_weights(fov, square, grid_width, grid_height, weights.mutable_data());
   return weights;
+}
+
+py::array_t<int> zones_of_grid(int grid_width, int grid_height) {
+  check_range("grid_width", grid_width, 1, kMaxGridCells);
+  check_range("grid_height", grid_height, 1, kMaxGridCells);
+  py::array_t<int> zones({grid_height, grid_width});
+  for (int cell = 0; cell < grid_width * grid_height; ++cell) {
+    zones.mutable_data()[cell] = zone_of(grid_width, grid_height, cell);
+  }
+  return zones;
 }
 
 py::array_t<float> preprocess(const py::object& frame, const std::string& pixel_format,
@@ -146,6 +157,7 @@ void register_stages(py::module_& module) {
       py::arg("fov"));
   module.def("grid_weights", &weights_of_grid, py::arg("fov"), py::arg("crop"),
              py::arg("grid_width"), py::arg("grid_height"));
+  module.def("grid_zones", &zones_of_grid, py::arg("grid_width"), py::arg("grid_height"));
   module.def("preprocess", &preprocess, py::arg("frame"), py::arg("pixel_format"), py::arg("crop"),
              py::arg("fov"), py::kw_only(), py::arg("width_px"), py::arg("height_px"),
              py::arg("resize_filter"), py::arg("blank_outside"), py::arg("mean"), py::arg("std"),

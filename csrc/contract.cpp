@@ -16,6 +16,7 @@ constexpr const char* kBuildFix = "; build the plan again with efiqa build";
 constexpr std::size_t kMaxTensorNameBytes = 255;
 constexpr std::size_t kMaxNoteBytes = 4096;  // a sentence or two about data and licence
 constexpr std::size_t kMaxOperatingPoints = 16;
+constexpr double kMinZoneWeight = 0.01;
 constexpr std::size_t kMaxComputeCapabilities = 32;
 constexpr int kMaxPictures = 1000000;
 constexpr int kMaxWorkspaceMib = 1 << 20;
@@ -125,6 +126,15 @@ void read_output(const Field& output, Contract& contract) {
   contract.calibration_offset = calibration["offset"].finite();
 }
 
+void read_zone_weights(const Field& weights, OperatingPoint& point) {
+  weights.expect_members({kZoneNames[0], kZoneNames[1], kZoneNames[2]});
+  for (int zone = 0; zone < kZones; ++zone) {
+    // At 0 a picture that shows nothing but that zone would have no score.
+    point.zone_weights[zone] =
+        weights[kZoneNames[zone]].number(kMinZoneWeight, 1, "a number from 0.01 to 1");
+  }
+}
+
 void read_operating_points(const Field& points, Contract& contract) {
   const auto& members = points.value().members;
   if (points.value().kind != JsonValue::Kind::kObject || members.empty() ||
@@ -135,7 +145,7 @@ void read_operating_points(const Field& points, Contract& contract) {
   for (const auto& member : members) {
     const Field limits = points[member.first];
     if (!Field::is_name(member.first)) limits.fail_name(member.first);
-    limits.expect_members({"good_min_score", "usable_min_score"});
+    limits.expect_members({"good_min_score", "usable_min_score"}, "zone_weights");
     OperatingPoint point;
     point.name = member.first;
     point.good_min_score = limits["good_min_score"].number(0, 1, "a number from 0 to 1");
@@ -143,6 +153,9 @@ void read_operating_points(const Field& points, Contract& contract) {
         limits["usable_min_score"].number(0, limits["good_min_score"].value().number,
                                           "a number from 0 to good_min_score, which is " +
                                               json_excerpt(limits["good_min_score"].value()));
+    if (limits.value().find("zone_weights") != nullptr) {
+      read_zone_weights(limits["zone_weights"], point);
+    }
     contract.operating_points.push_back(std::move(point));
   }
 }

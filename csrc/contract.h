@@ -26,8 +26,9 @@ enum class TensorRtFlavour { kTensorRt, kTensorRtRtx };
 
 struct OperatingPoint {
   std::string name;
-  float good_min_score = 0;    // verdict good from here
-  float usable_min_score = 0;  // verdict usable from here, reject below
+  float good_min_score = 0;                // verdict good from here
+  float usable_min_score = 0;              // verdict usable from here, reject below
+  float zone_weights[kZones] = {1, 1, 1};  // how much a visible area counts in the score
 };
 
 // safetensors beside the contract: `inputs` (N, 3, H, W) and the reference's `logits` (N, C, h, w),

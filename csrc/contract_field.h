@@ -63,14 +63,15 @@ class Field {
     if (value_.kind != JsonValue::Kind::kObject) fail("an object");
   }
 
-  // Refuses anything but an object with exactly these members.
-  void expect_members(std::initializer_list<const char*> names) const {
+  // Refuses anything but an object with exactly these members, and with the optional one or not.
+  void expect_members(std::initializer_list<const char*> names,
+                      const char* optional = nullptr) const {
     expect_object();
     for (const char* name : names) (*this)[name];
     for (const auto& member : value_.members) {
       const bool known = std::any_of(names.begin(), names.end(),
                                      [&](const char* name) { return member.first == name; });
-      if (known) continue;
+      if (known || (optional != nullptr && member.first == optional)) continue;
       throw Error(StatusCode::kContractInvalid,
                   source_.origin + ": " + (path_.empty() ? "" : path_ + ".") +
                       json_printable(member.first) + " is not a field of contract version " +

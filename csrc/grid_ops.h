@@ -114,11 +114,22 @@ struct CellValues {
   const float* weights = nullptr;  // (h, w); where it is 0 the others say nothing
 };
 
+// Rings around the grid's middle, by the distance of a cell's centre in halves of the grid's side:
+// centre up to 0.4, middle up to 0.8, then the periphery. In whole numbers, so that no cell
+// changes sides with the rounding of a processor.
+EFIQA_HOST_DEVICE inline int zone_of(int width, int height, int cell) {
+  const std::int64_t x = 2 * (cell % width) + 1 - width, y = 2 * (cell / width) + 1 - height;
+  const std::int64_t w = width, h = height;
+  const std::int64_t distance = 25 * (x * x * h * h + y * y * w * w), unit = w * w * h * h;
+  return distance <= 4 * unit ? 0 : distance <= 16 * unit ? 1 : 2;
+}
+
 // Over all visible cells, weighted by how much of each is visible. Without default values, as
 // shared memory takes none: GridSums{} is all zeros.
 struct GridSums {
   double weight;  // 0: no cell is visible
-  double weighted_probability;
+  double zone_weights[kZones];
+  double weighted_probabilities[kZones];
   double weighted_strengths[kReasonChannels];
   double weighted_not_a_fundus;  // of the logit
 };
@@ -128,8 +139,10 @@ constexpr int kSumLanes = 256;
 // Every thread gets the result. `not_a_fundus`: (h, w) logits, or null. `lanes`: kSumLanes values
 // that all threads share.
 template <typename Block>
-EFIQA_HOST_DEVICE GridSums add_up_grid(const Block& block, int cells, const CellValues& values,
-                                       const float* not_a_fundus, GridSums* lanes) {
+EFIQA_HOST_DEVICE GridSums add_up_grid(const Block& block, int width, int height,
+                                       const CellValues& values, const float* not_a_fundus,
+                                       GridSums* lanes) {
+  const int cells = width * height;
   return block.template reduce<kSumLanes>(
       cells, GridSums{},
       [&](int cell) {
@@ -137,7 +150,9 @@ EFIQA_HOST_DEVICE GridSums add_up_grid(const Block& block, int cells, const Cell
         const double weight = static_cast<double>(values.weights[cell]);
         if (!(weight > 0)) return sums;
         sums.weight = weight;
-        sums.weighted_probability = weight * static_cast<double>(values.map[cell]);
+        const int zone = zone_of(width, height, cell);
+        sums.zone_weights[zone] = weight;
+        sums.weighted_probabilities[zone] = weight * static_cast<double>(values.map[cell]);
         for (int i = 0; values.strengths != nullptr && i < kReasonChannels; ++i) {
           sums.weighted_strengths[i] =
               weight * static_cast<double>(values.strengths[i * cells + cell]);
@@ -149,7 +164,10 @@ EFIQA_HOST_DEVICE GridSums add_up_grid(const Block& block, int cells, const Cell
       },
       [](GridSums a, const GridSums& b) {
         a.weight += b.weight;
-        a.weighted_probability += b.weighted_probability;
+        for (int i = 0; i < kZones; ++i) {
+          a.zone_weights[i] += b.zone_weights[i];
+          a.weighted_probabilities[i] += b.weighted_probabilities[i];
+        }
         for (int i = 0; i < kReasonChannels; ++i) {
           a.weighted_strengths[i] += b.weighted_strengths[i];
         }

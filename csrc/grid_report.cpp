@@ -52,6 +52,17 @@ Region region_of(const Contract& contract, const Component& group, const Report&
   return region;
 }
 
+// Share of the visible area that shows its anatomy, each zone counted as the operating point says.
+float score_of(const GridSums& sums, const OperatingPoint& operating_point = {}) {
+  double weight = 0, probability = 0;
+  for (int zone = 0; zone < kZones; ++zone) {
+    const auto counted = static_cast<double>(operating_point.zone_weights[zone]);
+    weight += counted * sums.zone_weights[zone];
+    probability += counted * sums.weighted_probabilities[zone];
+  }
+  return static_cast<float>(1.0 - probability / weight);
+}
+
 }  // namespace
 
 void clear_report(const Contract& contract, Report& report) {
@@ -83,12 +94,11 @@ void refuse_logit(const Contract& contract, float logit, int index) {
 void grade(const Contract& contract, const GridSums& sums, const Component* components, int count,
            const OperatingPoint& operating_point, Report& report) {
   if (!(sums.weight > 0)) return;
-  const auto score = static_cast<float>(1.0 - sums.weighted_probability / sums.weight);
   if (contract.has_not_a_fundus) {
     report.not_a_fundus = probability_of(sums.weighted_not_a_fundus / sums.weight);
-    // Where the map sees a retina's anatomy, there is a retina.
+    // Where the map sees a retina's anatomy, there is a retina, whatever a site's zones count for.
     if (report.not_a_fundus >= contract.not_a_fundus_min_probability &&
-        score <= contract.not_a_fundus_max_score) {
+        score_of(sums) <= contract.not_a_fundus_max_score) {
       report.reason = Reason::kNotAFundus;
       return;  // what clear_report says stands: unknown, and no score
     }
@@ -96,7 +106,7 @@ void grade(const Contract& contract, const GridSums& sums, const Component* comp
   for (int i = 0; i < count; ++i) {
     report.regions.push_back(region_of(contract, components[i], report, sums.weight));
   }
-  report.score = score;
+  report.score = score_of(sums, operating_point);
   const bool good = report.score >= operating_point.good_min_score;
   const bool usable = report.score >= operating_point.usable_min_score;
   report.reason = usable ? Reason::kNone : Reason::kLowAnatomyVisible;

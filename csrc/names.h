@@ -43,6 +43,8 @@ constexpr Named<Precision> kPrecisionNames[] = {{"fp32", Precision::kFp32},
 constexpr Named<TensorRtFlavour> kTensorRtFlavourNames[] = {
     {"tensorrt", TensorRtFlavour::kTensorRt}, {"tensorrt_rtx", TensorRtFlavour::kTensorRtRtx}};
 
+constexpr const char* kZoneNames[kZones] = {"center", "middle", "periphery"};
+
 // "rgb, bgr, gray, ...", for messages.
 template <typename Value, std::size_t kCount>
 std::string list_names(const Named<Value> (&table)[kCount]) {

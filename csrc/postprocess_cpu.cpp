@@ -54,7 +54,8 @@ void Postprocessor::run(const float* logits, const OperatingPoint& operating_poi
   }
   const float* not_a_fundus =
       contract_.has_not_a_fundus ? logits + (contract_.channel_count() - 1) * cells : nullptr;
-  const GridSums sums = add_up_grid(SerialBlock(), cells, values, not_a_fundus, s.lanes.data());
+  const GridSums sums =
+      add_up_grid(SerialBlock(), width, height, values, not_a_fundus, s.lanes.data());
   find_components(SerialBlock(), width, height, values, contract_.region_threshold,
                   {s.parent.data(), s.by_root.data(), s.roots.data(), &s.root_count});
   s.components.clear();

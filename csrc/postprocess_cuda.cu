@@ -108,7 +108,8 @@ __global__ void __launch_bounds__(kMaxThreads, 1) grid_kernel(const GridWork wor
       }
     });
   }
-  const GridSums sums = add_up_grid(block, cells, values, work.not_a_fundus, memory.lanes);
+  const GridSums sums =
+      add_up_grid(block, work.width, work.height, values, work.not_a_fundus, memory.lanes);
   find_components(block, work.width, work.height, values, work.region_threshold, work.components);
   const int count = *work.components.root_count;
   block.once([&] {

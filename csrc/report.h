@@ -28,6 +28,7 @@ enum class Reason : std::int32_t {
 
 constexpr int kReasonStrengths = 6;  // of the reasons from kUnderExposed on
 constexpr int kReasonChannels = 5;   // the first ones, which a network answers; then comes geometry
+constexpr int kZones = 3;            // of the grid: centre, middle, periphery
 constexpr Reason reason_of_strength(int index) {
   return static_cast<Reason>(static_cast<int>(Reason::kUnderExposed) + index);
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,11 +16,39 @@ from efiqa.errors import ContractError, core_errors
 
 
 @dataclass(frozen=True)
+class ZoneWeights:
+    """How much a visible area counts in the score, 0.01..1, by its distance from the middle of the field.
+
+    With the radius of the field as 1 (half the side of the square around it): centre up to 0.4, where the
+    macula of a centred photograph lies, middle up to 0.8, with its disc and arcades, and the periphery.
+    """
+
+    center: float
+    middle: float
+    periphery: float
+
+
+@dataclass(frozen=True)
 class OperatingPoint:
-    """Least scores, 0..1, of the verdicts ``good`` and ``usable``; below is ``reject``."""
+    """Least scores, 0..1, of the verdicts ``good`` and ``usable``; below is ``reject``.
+
+    ``zone_weights``: of the score; None where every visible area counts the same.
+    """
 
     good_min_score: float
     usable_min_score: float
+    zone_weights: ZoneWeights | None = None
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> OperatingPoint:
+        """Return the point that a contract's document holds as ``values``."""
+        zones = values.get("zone_weights")
+        limits = (values["good_min_score"], values["usable_min_score"])
+        return cls(*limits, None if zones is None else ZoneWeights(**zones))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the point as a contract's document holds it."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -149,7 +177,10 @@ class Contract:
     def operating_points(self) -> Mapping[str, OperatingPoint]:
         """The named operating points, read-only."""
         return MappingProxyType(
-            {name: OperatingPoint(**limits) for name, limits in self.to_dict()["operating_points"].items()}
+            {
+                name: OperatingPoint.from_dict(limits)
+                for name, limits in self.to_dict()["operating_points"].items()
+            }
         )
 
     @property

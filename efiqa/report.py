@@ -84,7 +84,8 @@ class QualityReport:
 
     Attributes:
         score: share of the visible field, 0..1, in which anatomy can be expected to be seen
-            (1 - mean of ``map`` over the field of view); None when the verdict is ``unknown``.
+            (1 - mean of ``map`` over the field of view, zones weighted where the operating point says so);
+            None when the verdict is ``unknown``.
         verdict: ``good``, ``usable``, ``reject`` or ``unknown``, by ``operating_point``.
         reason: why the verdict is ``reject`` or ``unknown``: ``low_anatomy_visible``,
             ``no_field_of_view``, ``not_a_fundus``; empty for ``good`` and ``usable``.

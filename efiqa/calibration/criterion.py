@@ -1,7 +1,7 @@
 """A site's criterion on top of scores: limits by an objective, and what they are worth out of fold.
 
-No picture is judged by limits that it helped to fit: each fold of patients gets those of the other folds. The
-limits that are handed on are fitted on all.
+No picture is judged by limits, or by weights of zones, that it helped to fit: each fold of patients gets
+those of the other folds. What is handed on is fitted on all.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from efiqa import _metrics
 from efiqa._metrics import BoolArray, DoubleArray
 from efiqa.calibration.probability import Bin, fit_logistic, reliability
-from efiqa.contract import OperatingPoint
+from efiqa.calibration.zones import Zones, fit_zone_weights
+from efiqa.contract import OperatingPoint, ZoneWeights
 from efiqa.errors import LabelError
 
 IntArray = NDArray[np.int64]
@@ -37,7 +38,8 @@ class Estimate:
 class Cut:
     """Between ``below`` and ``above``: the limit, fitted on all, and the figures, out of fold.
 
-    ``auroc`` is of the score itself, which is not fitted. ``sensitivity`` is the share of ``below`` under the
+    ``auroc`` is of the score, in which nothing is fitted but the zones' weights, if asked for: then it is out
+    of fold, too. ``sensitivity`` is the share of ``below`` under the
     limit, ``specificity`` that of ``above`` not under it. ``bins`` hold the logistic fit's probability of
     ``above`` against what was found, and ``calibration_error`` is their mean distance.
     """
@@ -63,9 +65,23 @@ class Criterion:
     verdicts: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Scores:
+    """Scores (N,) to fit on: for all pictures together, and for all but those of each fold."""
+
+    final: DoubleArray
+    without_fold: tuple[DoubleArray, ...]
+    fold: IntArray  # (N,) that a picture is in
+
+    @property
+    def held_out(self) -> DoubleArray:
+        """The score (N,) of each picture that it had no part in."""
+        return np.stack(self.without_fold)[self.fold, np.arange(len(self.fold))]
+
+
 def fit_criterion(
     levels: IntArray,
-    scores: DoubleArray,
+    scores: DoubleArray | Zones,
     patients: Sequence[str],
     classes: Sequence[str],
     *,
@@ -75,7 +91,8 @@ def fit_criterion(
 ) -> Criterion:
     """Return the criterion that ``levels`` (N,), 0 the worst of ``classes``, ask of ``scores`` (N,).
 
-    Limits have the best balanced accuracy, or with ``min_sensitivity`` are the lowest that keep it.
+    Limits have the best balanced accuracy, or with ``min_sensitivity`` are the lowest that keep it. Of Zones
+    the weights are fitted first, those that rank the levels best.
 
     Raises:
         LabelError: a class has too few patients, the score says nothing about the labels, or no limit keeps
@@ -83,13 +100,12 @@ def fit_criterion(
     """
     _check_enough(levels, patients, classes, folds)
     fold = _metrics.group_folds(levels, patients, folds=folds, seed=seed)
+    weights, fitted = _fit_scores(levels, scores, fold, classes)
     cuts, passed = [], []
     for level in range(len(classes) - 1):
         good = levels > level
-        names = ("+".join(classes[: level + 1]), "+".join(classes[level + 1 :]))
-        cut, passes = _fit_cut(
-            good, scores, patients, fold, names, seed=seed, min_sensitivity=min_sensitivity
-        )
+        names = _names_of_cut(classes, level)
+        cut, passes = _fit_cut(good, fitted, patients, names, seed=seed, min_sensitivity=min_sensitivity)
         cuts.append(cut)
         passed.append(passes)
     usable = passed[0]
@@ -97,7 +113,8 @@ def fit_criterion(
     verdicts = tuple(VERDICTS[int(i)] for i in np.where(good, 0, np.where(usable, 1, 2)))
     low = cuts[0].limit
     # What is refused may not be good: where labels put the limits the other way round, the lower one yields.
-    return Criterion(OperatingPoint(max(low, cuts[-1].limit), low), tuple(cuts), verdicts)
+    point = OperatingPoint(max(low, cuts[-1].limit), low, weights)
+    return Criterion(point, tuple(cuts), verdicts)
 
 
 def limit_of(good: BoolArray, scores: DoubleArray, min_sensitivity: float | None) -> float:
@@ -139,11 +156,37 @@ def _check_enough(levels: IntArray, patients: Sequence[str], classes: Sequence[s
             )
 
 
+def _fit_scores(
+    levels: IntArray, scores: DoubleArray | Zones, fold: IntArray, classes: Sequence[str]
+) -> tuple[ZoneWeights | None, Scores]:
+    """Return the zones' weights, if they are to be fitted, and the scores; refuse folds that lack a label."""
+    rest = [fold != index for index in range(int(fold.max()) + 1)]
+    for index, others in enumerate(rest):
+        for level in range(len(classes) - 1):
+            good = levels[others] > level
+            if good.all() or not good.any():
+                below, above = _names_of_cut(classes, level)
+                raise LabelError(
+                    f"labels {below!r} and {above!r} do not both occur outside fold {index + 1}, because too "
+                    "few patients hold them; label more pictures, or ask for fewer folds"
+                )
+    if not isinstance(scores, Zones):
+        return None, Scores(scores, (scores,) * len(rest), fold)
+    weights = fit_zone_weights(levels, scores)
+    held_out = [
+        scores.scores(fit_zone_weights(levels[others], scores.of_pictures(others))) for others in rest
+    ]
+    return weights, Scores(scores.scores(weights), tuple(held_out), fold)
+
+
+def _names_of_cut(classes: Sequence[str], level: int) -> tuple[str, str]:
+    return "+".join(classes[: level + 1]), "+".join(classes[level + 1 :])
+
+
 def _fit_cut(
     good: BoolArray,
-    scores: DoubleArray,
+    fitted: Scores,
     patients: Sequence[str],
-    fold: IntArray,
     names: tuple[str, str],
     *,
     seed: int,
@@ -151,7 +194,8 @@ def _fit_cut(
 ) -> tuple[Cut, BoolArray]:
     """Return the cut between the two ``names``, and which pictures pass it out of fold."""
     below, above = names
-    area = _metrics.auroc(good, scores)
+    scores, held_out = fitted.final, fitted.held_out
+    area = _metrics.auroc(good, held_out)
     if area <= 0.5:
         raise LabelError(
             f"labels {above!r} do not score above {below!r}: AUROC {area:.3f}, expected more than 0.5; "
@@ -165,15 +209,10 @@ def _fit_cut(
         )
     passes = np.zeros(len(scores), bool)
     probability = np.zeros(len(scores))
-    for index in range(int(fold.max()) + 1):
-        inside, rest = fold == index, fold != index
-        if good[rest].all() or not good[rest].any():
-            raise LabelError(
-                f"labels {below!r} and {above!r} do not both occur outside fold {index + 1}, because too few "
-                "patients hold them; label more pictures, or ask for fewer folds"
-            )
-        passes[inside] = scores[inside] >= limit_of(good[rest], scores[rest], min_sensitivity)
-        probability[inside] = fit_logistic(good[rest], scores[rest])(scores[inside])
+    for index, theirs in enumerate(fitted.without_fold):
+        inside, rest = fitted.fold == index, fitted.fold != index
+        passes[inside] = theirs[inside] >= limit_of(good[rest], theirs[rest], min_sensitivity)
+        probability[inside] = fit_logistic(good[rest], theirs[rest])(theirs[inside])
     counts = _metrics.confusion(good, passes)
     draws = _metrics.confusion_draws(good, passes, patients, seed=seed)
 
@@ -185,7 +224,7 @@ def _fit_cut(
         below,
         above,
         limit,
-        Estimate(area, *_metrics.auroc_interval(good, scores, patients, seed=seed)),
+        Estimate(area, *_metrics.auroc_interval(good, held_out, patients, seed=seed)),
         estimate(_metrics.balanced_accuracy_of),
         estimate(_metrics.matthews_of),
         estimate(_metrics.sensitivity_of),

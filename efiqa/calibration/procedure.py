@@ -12,15 +12,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from efiqa._files import make_folder
-from efiqa._metrics import FOLDS, SEED
+from efiqa._metrics import FOLDS, SEED, DoubleArray
 from efiqa.calibration import site_model
 from efiqa.calibration.criterion import VERDICTS, Criterion, fit_criterion
 from efiqa.calibration.diagram import draw_reliability
 from efiqa.calibration.labels import LabelledPicture, Labels, read_labels
+from efiqa.calibration.zones import Zones
+from efiqa.contract import ZoneWeights
 from efiqa.errors import EfiqaError, LabelError, OptionError
 from efiqa.overlay import write_picture
 
 if TYPE_CHECKING:
+    from efiqa.report import QualityReport
     from efiqa.runtime import Runtime
 
 UNKNOWN, NOT_ASSESSED = "unknown", "not assessed"
@@ -37,6 +40,7 @@ class Options:
         folds: of patients, from 2.
         min_sensitivity: share of bad pictures that are refused at least, above 0 to 1; None for the best
             balanced accuracy.
+        zone_weights: whether to fit how much centre, middle and periphery of the field count in the score.
         seed: of folds and intervals.
     """
 
@@ -44,6 +48,7 @@ class Options:
     contract_id: str | None = None
     folds: int = FOLDS
     min_sensitivity: float | None = None
+    zone_weights: bool = False
     seed: int = SEED
 
     def __post_init__(self) -> None:
@@ -89,7 +94,7 @@ class Calibration:
         return {
             "contract_id": self.contract_id,
             "operating_point": self.operating_point,
-            "limits": asdict(self.criterion.point),
+            "limits": self.criterion.point.to_dict(),
             "objective": objective_text(self.options),
             "folds": self.options.folds,
             "seed": self.options.seed,
@@ -107,9 +112,10 @@ class Calibration:
 
 def objective_text(options: Options) -> str:
     """Return in words what limits were chosen for."""
-    if options.min_sensitivity is None:
-        return "best balanced accuracy"
-    return f"fewest refusals with a sensitivity of at least {options.min_sensitivity:g}"
+    limits = "best balanced accuracy"
+    if options.min_sensitivity is not None:
+        limits = f"fewest refusals with a sensitivity of at least {options.min_sensitivity:g}"
+    return f"{limits}, weights of zones for the best AUROC" if options.zone_weights else limits
 
 
 def calibrate(
@@ -158,19 +164,27 @@ def calibrate(
     read = read_labels(labels, data=data, order=order, positive=positive)
     with Runtime(model, threads=threads) as runtime:
         plan = site_model.plan(runtime, options.name, options.contract_id, out)
-        scores: dict[LabelledPicture, float] = {}
+        reports: dict[LabelledPicture, QualityReport] = {}
         without: list[NotAssessed] = []
         for picture in track(read.pictures) if track is not None else read.pictures:
-            found = _score(runtime, picture)
+            found = _assessed(runtime, picture)
             if isinstance(found, NotAssessed):
                 without.append(found)
             else:
-                scores[picture] = found
-    scored = list(scores)
+                reports[picture] = found
+        point = runtime.info.contract.operating_points[runtime.info.operating_point]
+    scored = list(reports)
     _check_scored(read, scored, without)
+    scores: DoubleArray | Zones
+    if options.zone_weights:
+        scores = Zones.of(list(reports.values()))
+    elif point.zone_weights is None:
+        scores = np.array([report.score for report in reports.values()])
+    else:  # the new point has none
+        scores = Zones.of(list(reports.values())).scores(ZoneWeights(1, 1, 1))
     criterion = fit_criterion(
         np.array([each.level for each in scored]),
-        np.array(list(scores.values())),
+        scores,
         [each.patient for each in scored],
         read.classes,
         folds=options.folds,
@@ -194,7 +208,7 @@ def calibrate(
     return result
 
 
-def _score(runtime: Runtime, picture: LabelledPicture) -> float | NotAssessed:
+def _assessed(runtime: Runtime, picture: LabelledPicture) -> QualityReport | NotAssessed:
     from efiqa.io import read_image
 
     try:
@@ -203,7 +217,7 @@ def _score(runtime: Runtime, picture: LabelledPicture) -> float | NotAssessed:
         return NotAssessed(picture.row, picture.path, picture.label, NOT_ASSESSED, f"{error} [{error.code}]")
     if report.score is None:
         return NotAssessed(picture.row, picture.path, picture.label, UNKNOWN, report.reason)
-    return report.score
+    return report
 
 
 def _check_scored(labels: Labels, scored: list[LabelledPicture], without: list[NotAssessed]) -> None:

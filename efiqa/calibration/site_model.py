@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,7 +111,7 @@ def write(plan: Plan, point: OperatingPoint, report: dict[str, Any], note: str) 
 def _contract(plan: Plan, point: OperatingPoint, note: str) -> Contract:
     document = plan.contract.to_dict()
     document["id"] = plan.contract_id
-    document["operating_points"][plan.name] = asdict(point)
+    document["operating_points"][plan.name] = point.to_dict()
     document["default_operating_point"] = plan.name
     document["provenance"]["training_data"] = (
         f"{document['provenance']['training_data'].rstrip('. ')}. {note}"

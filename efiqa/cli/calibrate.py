@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--min-sensitivity", metavar="X", type=float,
         help="refuse as few as keep this share of bad ones out; default: best balanced accuracy",
     )  # fmt: skip
+    parser.add_argument(
+        "--zone-weights", action="store_true",
+        help="fit how much centre, middle and periphery count in the score; default: all the same",
+    )  # fmt: skip
     parser.add_argument("--seed", metavar="N", type=positive_integer, help="of folds and intervals")
     parser.add_argument("--name", metavar="POINT", default="site", help="operating point; default: site")
     parser.add_argument("--id", metavar="NEW_ID", help="of the contract; default: the old one's with -POINT")
@@ -78,7 +83,13 @@ def run(arguments: argparse.Namespace) -> int:
         model=arguments.model,
         order=arguments.order,
         positive=arguments.positive,
-        options=Options(arguments.name, arguments.id, min_sensitivity=arguments.min_sensitivity, **given),
+        options=Options(
+            arguments.name,
+            arguments.id,
+            min_sensitivity=arguments.min_sensitivity,
+            zone_weights=arguments.zone_weights,
+            **given,
+        ),
         plot=arguments.plot,
         threads=arguments.threads,
         track=lambda pictures: _tracked(pictures, streaming=arguments.json),
@@ -138,10 +149,14 @@ def _print_result(result: Calibration) -> None:
         ],
     )
     point = result.criterion.point
+    zones = ""
+    if point.zone_weights is not None:
+        shown = asdict(point.zone_weights).items()
+        zones = f", zone_weights {', '.join(f'{name} {weight:g}' for name, weight in shown)}"
     print(
         f"verdicts and figures are out of fold ({result.options.folds} folds), with 95 % intervals\n"
         f"{result.operating_point}: good_min_score {point.good_min_score:g}, usable_min_score "
-        f"{point.usable_min_score:g}\n"
+        f"{point.usable_min_score:g}{zones}\n"
         f"{result.contract_id}: {result.model_path}, not signed: efiqa sign {result.model_path} "
         "--key NAME.key"
     )

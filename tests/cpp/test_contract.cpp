@@ -339,6 +339,19 @@ TEST(contract_value_outside_its_rule_is_refused_with_value_rule_and_fix) {
       {"\"usable_min_score\": 0.6", "\"usable_min_score\": -0.1",
        "operating_points.screening.usable_min_score is -0.1, expected a number from 0 to "
        "good_min_score, which is 0.85"},
+      {"\"usable_min_score\": 0.6",
+       R"("usable_min_score": 0.6, "zone_weights": {"center": 1, "middle": 0, "periphery": 1})",
+       "operating_points.screening.zone_weights.middle is 0, expected a number from 0.01 to 1"},
+      {"\"usable_min_score\": 0.6", R"("usable_min_score": 0.6, "zone_weights": {"center": 1.5,
+                                      "middle": 1, "periphery": 1})",
+       "operating_points.screening.zone_weights.center is 1.5, expected a number from 0.01 to 1"},
+      {"\"usable_min_score\": 0.6",
+       R"("usable_min_score": 0.6, "zone_weights": {"center": 1, "middle": 1})",
+       "operating_points.screening.zone_weights.periphery is missing"},
+      {"\"usable_min_score\": 0.6", R"("usable_min_score": 0.6, "zone_weights": null)",
+       "operating_points.screening.zone_weights is null, expected an object"},
+      {"\"usable_min_score\": 0.6", R"("usable_min_score": 0.6, "zones": null)",
+       "operating_points.screening.zones is not a field of contract version 3"},
       {"\"lenient\"", "\"Lenient\"",
        "the name of operating_points.Lenient has 7 bytes, expected 1 to 64 characters of a-z, "
        "0-9, _ and -"},
@@ -352,6 +365,18 @@ TEST(contract_value_outside_its_rule_is_refused_with_value_rule_and_fix) {
         refusal_of(replaced(tiny_contract_text(), refusal.from, refusal.to));
     const std::string expected = kPrefix + std::string(refusal.message) + kFix;
     CHECK_EQ(message, expected);
+  }
+}
+
+TEST(contract_zone_weights_are_of_one_operating_point_and_else_equal) {
+  const std::string text = replaced(
+      tiny_contract_text(), "\"usable_min_score\": 0.6",
+      R"("usable_min_score": 0.6, "zone_weights": {"center": 1, "middle": 0.5, "periphery": 0.25})");
+  const Contract contract = efiqa::parse_contract(text, "test");
+  const float expected[] = {1, 0.5f, 0.25f};
+  for (int zone = 0; zone < efiqa::kZones; ++zone) {
+    CHECK(contract.operating_point("screening").zone_weights[zone] == expected[zone]);
+    CHECK(contract.operating_point("lenient").zone_weights[zone] == 1);
   }
 }
 

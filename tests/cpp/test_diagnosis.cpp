@@ -10,6 +10,7 @@
 #include "check.h"
 #include "diagnosis.h"
 #include "fixtures.h"
+#include "grid_ops.h"
 #include "grid_reports.h"
 #include "postprocess.h"
 
@@ -390,6 +391,25 @@ TEST(diagnosis_picture_whose_map_sees_anatomy_is_not_refused) {
   CHECK(!refused(0.1));
   CHECK(!refused(0.69));  // a reject, and yet a retina
   CHECK(refused(0.71));
+}
+
+TEST(diagnosis_refusal_looks_at_all_zones_alike) {
+  Case c;
+  c.contract.not_a_fundus_max_score = 0.3f;
+  for (int i = 0; i < kCells; ++i) {
+    c.anatomy(i) = logit_of(efiqa::zone_of(8, 8, i) == 0 ? 0.95 : 0.6);
+    c.logits[kNotAFundusChannel * kCells + i] = 9;
+  }
+  Report report = circle_report();
+  c.run(report);
+  CHECK(report.verdict != Verdict::kUnknown);
+  CHECK(report.score > 0.3f);
+  const float before = report.score;
+  c.contract.operating_points[0].zone_weights[1] = 0.01f;
+  c.contract.operating_points[0].zone_weights[2] = 0.01f;
+  c.run(report);
+  CHECK(report.verdict != Verdict::kUnknown);
+  CHECK(report.score < before - 0.1f);
 }
 
 TEST(diagnosis_not_a_fundus_alone_needs_no_reason_channels) {

@@ -6,6 +6,7 @@
 
 #include "check.h"
 #include "fixtures.h"
+#include "grid_ops.h"
 #include "grid_reports.h"
 #include "postprocess.h"
 
@@ -44,6 +45,51 @@ TEST(postprocess_score_is_one_minus_the_mean_probability) {
   CHECK_NEAR(report.map[0], 1.0, 1e-6);
   CHECK_NEAR(report.map[63], 0.0, 1e-6);
   CHECK_NEAR(report.weights[27], 1.0, 1e-6);
+}
+
+TEST(postprocess_zones_are_rings_around_the_middle) {
+  // 10 x 10: cell centres lie 0.1, 0.3, .. 0.9 halves of the side from the middle.
+  const auto zone = [](int x, int y) { return efiqa::zone_of(10, 10, y * 10 + x); };
+  CHECK(zone(4, 4) == 0);
+  CHECK(zone(5, 6) == 0);  // hypot(0.1, 0.3)
+  CHECK(zone(6, 6) == 1);  // hypot(0.3, 0.3) = 0.42
+  CHECK(zone(8, 6) == 1);  // hypot(0.7, 0.3) = 0.76
+  CHECK(zone(8, 7) == 2);  // hypot(0.7, 0.5) = 0.86
+  CHECK(zone(0, 9) == 2);
+  // In halves of each side: an oblong grid has oval zones.
+  CHECK(efiqa::zone_of(20, 10, 4 * 20 + 13) == 0);  // (0.35, 0.1)
+  CHECK(efiqa::zone_of(20, 10, 4 * 20 + 14) == 1);  // (0.45, 0.1)
+  // Exactly on the boundary is inside: 0.4 of a grid of 5 is the next cell's centre.
+  CHECK(efiqa::zone_of(5, 5, 2 * 5 + 3) == 0);
+  CHECK(efiqa::zone_of(5, 5, 2 * 5 + 4) == 1);
+  // The largest grid does not overflow.
+  CHECK(efiqa::zone_of(128, 128, 0) == 2);
+  CHECK(efiqa::zone_of(128, 128, 128 * 64 + 64) == 0);
+}
+
+TEST(postprocess_score_counts_zones_as_the_operating_point_says) {
+  Case c;
+  Report report = full_report();
+  int cells[efiqa::kZones] = {};
+  for (int i = 0; i < 64; ++i) ++cells[efiqa::zone_of(8, 8, i)];
+  CHECK(cells[0] > 0 && cells[1] > 0 && cells[2] > 0);
+  for (int bad = 0; bad < efiqa::kZones; ++bad) {
+    for (int i = 0; i < 64; ++i) {
+      c.logits[i] = efiqa::zone_of(8, 8, i) == bad ? kBadLogit : kGoodLogit;
+    }
+    c.run(report);
+    CHECK_NEAR(report.score, 1 - cells[bad] / 64.0, 1e-6);
+    efiqa::OperatingPoint point = c.contract.operating_point("");
+    const float weights[] = {1, 0.5f, 0.25f};
+    double counted = 0;
+    for (int zone = 0; zone < efiqa::kZones; ++zone) {
+      point.zone_weights[zone] = weights[zone];
+      counted += static_cast<double>(weights[zone]) * cells[zone];
+    }
+    efiqa::Postprocessor(c.contract).run(c.logits.data(), point, report);
+    CHECK_NEAR(report.score, 1 - static_cast<double>(weights[bad]) * cells[bad] / counted, 1e-6);
+    CHECK_NEAR(report.regions[0].area_share, cells[bad] / 64.0, 1e-6);  // areas are areas
+  }
 }
 
 TEST(postprocess_verdict_follows_the_limits_which_belong_to_the_better_side) {

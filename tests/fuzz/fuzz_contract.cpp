@@ -25,6 +25,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     FUZZ_CHECK(contract.not_a_fundus_max_score >= 0 && contract.not_a_fundus_max_score <= 1);
     const efiqa::OperatingPoint& point = contract.operating_point("");
     FUZZ_CHECK(point.usable_min_score <= point.good_min_score);
+    for (const float weight : point.zone_weights) FUZZ_CHECK(weight > 0 && weight <= 1);
     FUZZ_CHECK(contract.model_file.find('/') == std::string::npos);
     FUZZ_CHECK(contract.sha256.size() == 64 && contract.model_sha256.size() == 64);
   } catch (const efiqa::Error& error) {

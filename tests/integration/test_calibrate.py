@@ -12,6 +12,7 @@ import pytest
 import efiqa
 from efiqa import _core, _files, cli
 from efiqa.calibration import Options, calibrate, site_model
+from efiqa.calibration.zones import Zones
 from efiqa.errors import ContractError, FileError, LabelError, OptionError
 from efiqa.golden import golden_path, make_golden
 from tests.helpers import contract_of, drawn_eye, encoded, write_telling_model, write_tiny_model
@@ -104,6 +105,64 @@ def test_calibrate_json_is_the_only_thing_on_standard_output(site, capsys):
     assert [cut["auroc"] for cut in result["cuts"]] == [{"value": 1.0, "low": 1.0, "high": 1.0}] * 2
     report = json.loads((site / "tiny-v1-site" / "calibration.json").read_text())
     assert report == {key: value for key, value in result.items() if key != "model"}
+
+
+def paint_centre(site):
+    """Make labels that the centre of the field alone tells; the rest is as bright in one as in the other."""
+    rows = []
+    for number in range(16):
+        label, light = ("bad", "good")[number % 2], 90 + 10 * (number // 2)
+        eye = drawn_eye(level=light)
+        middle = (eye.shape[1] // 2, eye.shape[0] // 2)
+        cv2.circle(eye, middle, eye.shape[0] // 8, (255, 255, 255) if label == "good" else (20, 20, 20), -1)
+        name = f"photos/centre{number}.png"
+        (site / name).write_bytes(encoded(eye, "PNG"))
+        rows.append([name, label, str(number)])
+    write_labels(site, rows)
+
+
+def test_calibrate_zone_weights_are_fitted_and_used(site, capsys):
+    paint_centre(site)
+    assert run("--json", "--name", "plain") == 0
+    plain = json.loads(capsys.readouterr().out)
+    assert run("--json", "--name", "zones", "--zone-weights") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert "zone_weights" not in plain["limits"]
+    weights = result["limits"]["zone_weights"]
+    assert weights["center"] == 1
+    assert weights["middle"] < 1
+    assert weights["periphery"] < 1
+    assert result["cuts"][0]["auroc"]["value"] > plain["cuts"][0]["auroc"]["value"]
+    assert result["objective"] == "best balanced accuracy, weights of zones for the best AUROC"
+    frames = [efiqa.read_image(path) for path, _, _ in read_rows(site)]
+    with efiqa.Runtime(site / "tiny.onnx") as old, efiqa.Runtime("tiny-v1-zones/tiny.onnx") as new:
+        point = new.info.contract.operating_points["zones"]
+        assert point.to_dict() == result["limits"]
+        reports = [old.assess(frame) for frame in frames]
+        expected = Zones.of(reports).scores(point.zone_weights)
+        for frame, before, score in zip(frames, reports, expected, strict=True):
+            found = new.assess(frame)
+            assert found.score == pytest.approx(score, abs=1e-6)
+            assert found.verdict == ("good" if score >= point.good_min_score else "reject")
+            assert np.array_equal(found.map, before.map, equal_nan=True)
+        assert max(abs(score - each.score) for score, each in zip(expected, reports, strict=True)) > 0.05
+    assert run("--name", "again", "--zone-weights") == 0
+    assert ", zone_weights center 1, middle " in capsys.readouterr().out
+
+
+def test_calibrate_of_a_model_with_zone_weights_begins_with_the_plain_score(site, capsys):
+    paint_centre(site)
+    assert run("--json", "--name", "plain") == 0
+    plain = json.loads(capsys.readouterr().out)
+    assert run("--name", "zones", "--zone-weights") == 0
+    capsys.readouterr()
+    assert run("--json", "--name", "later", "--model", "tiny-v1-zones/tiny.onnx") == 0
+    later = json.loads(capsys.readouterr().out)
+    assert later["limits"] == plain["limits"]
+    assert later["cuts"] == plain["cuts"]
+    contract = json.loads(contract_of(site / "tiny-v1-zones-later" / "tiny.onnx").read_text())
+    assert "zone_weights" in contract["operating_points"]["zones"]
+    assert "zone_weights" not in contract["operating_points"]["later"]
 
 
 def test_calibrate_positive_gives_one_limit_without_usable(site, capsys):

@@ -49,7 +49,7 @@ constexpr double kRegionTolerance = 1e-5;
 
 constexpr PixelFormat kFormats[] = {PixelFormat::kRgb8,  PixelFormat::kBgr8, PixelFormat::kGray8,
                                     PixelFormat::kRgba8, PixelFormat::kNv12, PixelFormat::kYuyv};
-const OperatingPoint kOperatingPoint{"test", 0.6f, 0.4f};
+const OperatingPoint kOperatingPoint{"test", 0.6f, 0.4f, {1, 0.5f, 0.25f}};
 
 class Random {
  public:

@@ -1,0 +1,73 @@
+"""How much centre, middle and periphery of the field count in the score, fitted to a site's labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from efiqa import _core, _metrics
+from efiqa._metrics import DoubleArray
+from efiqa.contract import ZoneWeights
+from efiqa.report import QualityReport
+
+# Of a zone against the middle. A zone that counted for nothing would be one that nobody looks at.
+RATIOS = (0.25, 0.5, 1.0, 2.0, 4.0)
+# In AUROC, for each halving or doubling: what a few labels may give by chance.
+COST = 0.002
+
+
+@dataclass(frozen=True)
+class Zones:
+    """Of N pictures, each zone's visible area (N, 3), in cells of the map, and the part of it that is bad."""
+
+    area: DoubleArray
+    bad: DoubleArray
+
+    @classmethod
+    def of(cls, reports: Sequence[QualityReport]) -> Zones:
+        """Return the zones of reports with a score."""
+        rows = [_sums(report) for report in reports]
+        return cls(np.array([area for area, _ in rows]), np.array([bad for _, bad in rows]))
+
+    def of_pictures(self, chosen: NDArray[np.bool_]) -> Zones:
+        """Return those of the pictures ``chosen`` (N,)."""
+        return Zones(self.area[chosen], self.bad[chosen])
+
+    def scores(self, weights: ZoneWeights) -> DoubleArray:
+        """Return the scores (N,) with ``weights``: float32 as the core's, to its rounding."""
+        counted = np.array([weights.center, weights.middle, weights.periphery])
+        scores = 1 - (self.bad @ counted) / (self.area @ counted)
+        return np.asarray(scores, np.float32).astype(np.float64)
+
+
+def fit_zone_weights(levels: NDArray[np.int64], zones: Zones) -> ZoneWeights:
+    """Return the weights whose scores rank ``levels`` (N,), 0 the worst, best: the mean AUROC of all cuts.
+
+    They are tried in RATIOS to the middle's, and each halving or doubling has to be worth its COST.
+    """
+    cuts = [levels > level for level in range(int(levels.max()))]
+
+    def worth(ratios: tuple[float, float]) -> float:
+        scores = zones.scores(_weights(*ratios))
+        area = np.mean([_metrics.auroc(good, scores) for good in cuts])
+        return float(area) - COST * float(np.abs(np.log2(ratios)).sum())
+
+    return _weights(*max(product(RATIOS, RATIOS), key=worth))
+
+
+def _weights(center: float, periphery: float) -> ZoneWeights:
+    largest = max(center, 1.0, periphery)
+    return ZoneWeights(center / largest, 1 / largest, periphery / largest)
+
+
+def _sums(report: QualityReport) -> tuple[DoubleArray, DoubleArray]:
+    height, width = report.map.shape
+    zone = _core.grid_zones(width, height).ravel()
+    weights = report.weights.astype(np.float64).ravel()
+    bad = np.where(weights > 0, report.map.ravel(), 0).astype(np.float64) * weights
+    area, lost = (np.bincount(zone, each, 3) for each in (weights, bad))
+    return np.asarray(area, np.float64), np.asarray(lost, np.float64)

@@ -1,0 +1,93 @@
+"""Zones of the field: the score that their weights give, and weights fitted to labels with known answers."""
+
+import numpy as np
+import pytest
+
+from efiqa import _core
+from efiqa.calibration import criterion
+from efiqa.calibration.zones import RATIOS, Zones, fit_zone_weights
+from efiqa.contract import ZoneWeights
+
+EQUAL = ZoneWeights(1, 1, 1)
+
+
+def drawn(count, telling, *, seed=0):
+    """Return levels 0 and 1, and zones of which only ``telling`` knows them; the others are noise."""
+    rng = np.random.default_rng(seed)
+    levels = rng.integers(2, size=count)
+    area = np.tile([60.0, 200.0, 190.0], (count, 1))
+    share = rng.uniform(0, 0.6, (count, 3))
+    share[:, telling] = np.clip(rng.normal(0.45 - 0.3 * levels, 0.08), 0, 1)
+    return levels, Zones(area, area * share)
+
+
+def test_grid_zones_are_rings_of_a_circle():
+    zones = _core.grid_zones(24, 24)
+    assert (zones.shape, zones.dtype) == ((24, 24), np.int32)
+    distance = np.hypot(*(np.mgrid[:24, :24] + 0.5 - 12)) / 12
+    assert np.array_equal(zones, np.digitize(distance, [0.4, 0.8], right=True))
+    with pytest.raises(_core.CoreError, match="grid_width is 129, expected 1 to 128"):
+        _core.grid_zones(129, 24)
+
+
+def test_scores_count_zones_by_their_weights():
+    zones = Zones(np.array([[10.0, 20, 30]]), np.array([[10.0, 0, 15]]))
+    assert zones.scores(EQUAL)[0] == pytest.approx(1 - 25 / 60)
+    weights = ZoneWeights(1, 0.5, 0.25)
+    assert zones.scores(weights)[0] == pytest.approx(1 - (10 + 15 / 4) / (10 + 10 + 30 / 4))
+    assert zones.scores(weights)[0] == np.float32(zones.scores(weights)[0])
+
+
+@pytest.mark.parametrize("telling", range(3))
+def test_weights_favour_the_zone_that_tells_the_labels(telling):
+    levels, zones = drawn(300, telling)
+    found = fit_zone_weights(levels, zones)
+    weights = [found.center, found.middle, found.periphery]
+    assert max(weights) == weights[telling] == 1
+    assert min(weights) >= min(RATIOS) / max(RATIOS)
+    good = levels > 0
+    better = criterion._metrics.auroc(good, zones.scores(found))
+    assert better > criterion._metrics.auroc(good, zones.scores(EQUAL)) + 0.02
+
+
+def test_weights_stay_equal_where_zones_say_the_same():
+    rng = np.random.default_rng(1)
+    levels = rng.integers(3, size=200)
+    share = np.clip(rng.normal(0.6 - 0.25 * levels, 0.1), 0, 1)
+    area = np.tile([60.0, 200.0, 190.0], (200, 1))
+    assert fit_zone_weights(levels, Zones(area, area * share[:, None])) == EQUAL
+
+
+def test_fitted_weights_are_judged_out_of_fold():
+    # Labels at random: weights that were fitted to all of them would promise more than chance.
+    rng = np.random.default_rng(5)
+    area = np.tile([60.0, 200.0, 190.0], (60, 1))
+    found = []
+    for _ in range(20):
+        levels = rng.permutation(np.repeat([0, 1], 30))
+        zones = Zones(area, area * rng.uniform(0, 1, (60, 3)))
+        fold = rng.permutation(np.arange(60) % 5)
+        weights, scores = criterion._fit_scores(levels, zones, fold, ("bad", "good"))
+        fitted = criterion._metrics.auroc(levels > 0, zones.scores(weights))
+        found.append((fitted, criterion._metrics.auroc(levels > 0, scores.held_out)))
+        assert np.array_equal(scores.final, zones.scores(weights))
+    fitted, held_out = np.mean(found, axis=0)
+    assert fitted > 0.54
+    assert held_out < fitted - 0.02
+
+
+def test_criterion_of_zones_hands_the_weights_on():
+    levels, zones = drawn(300, 0)
+    result = criterion.fit_criterion(
+        levels, zones, [str(i) for i in range(300)], ("bad", "good"), folds=5, seed=1
+    )
+    weights = result.point.zone_weights
+    assert weights.center == 1
+    assert weights.middle < 1
+    plain = criterion.fit_criterion(
+        levels, zones.scores(EQUAL), [str(i) for i in range(300)], ("bad", "good"), folds=5, seed=1
+    )
+    assert plain.point.zone_weights is None
+    assert result.cuts[0].auroc.value > plain.cuts[0].auroc.value + 0.02
+    good = zones.scores(weights) >= result.point.good_min_score
+    assert (good == (levels > 0)).mean() > 0.8
