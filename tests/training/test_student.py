@@ -206,7 +206,7 @@ def test_sample_with_a_spot_is_small_on_the_known_fovea_and_counts_more():
         degraded_share=1.0, not_fundus_share=0.0, annotated_share=1.0, second_defect_share=0.0, spot_share=1.0
     )
     hidden, central = [], 0
-    for sample in drawn(make):
+    for sample in drawn(make, 80):
         lost = 1 - (1 - sample["reasons"]).prod(0, keepdim=True)
         hidden.append(lost.mean().item())
         counted = (lost > 0.1) & (sample["weight"] > 0)
@@ -217,7 +217,7 @@ def test_sample_with_a_spot_is_small_on_the_known_fovea_and_counts_more():
         central += int(lost.max() > 0.3 and lost[0, GRID // 2 - 1 : GRID // 2 + 1].max() == lost.max())
     assert max(hidden) < 0.2
     assert np.mean(hidden) > 0.005
-    assert central > 8
+    assert central > 12
 
 
 def test_sample_of_the_pool_trusts_the_macula_less():
