@@ -151,8 +151,11 @@ EFIQA_HOST_DEVICE GridSums add_up_grid(const Block& block, int width, int height
         if (!(weight > 0)) return sums;
         sums.weight = weight;
         const int zone = zone_of(width, height, cell);
-        sums.zone_weights[zone] = weight;
-        sums.weighted_probabilities[zone] = weight * static_cast<double>(values.map[cell]);
+        for (int i = 0; i < kZones; ++i) {  // registers have no index
+          sums.zone_weights[i] = i == zone ? weight : 0;
+          sums.weighted_probabilities[i] =
+              sums.zone_weights[i] * static_cast<double>(values.map[cell]);
+        }
         for (int i = 0; values.strengths != nullptr && i < kReasonChannels; ++i) {
           sums.weighted_strengths[i] =
               weight * static_cast<double>(values.strengths[i * cells + cell]);
