@@ -41,6 +41,7 @@ class SettleSettings:
 
     degraded_share: float
     score_weight: float
+    amendment_weight: float
     explain_weight: float
     loop: LoopSettings
 
@@ -97,6 +98,7 @@ class StudentSettings:
             self,
             degraded_share=last.degraded_share,
             score_weight=last.score_weight,
+            amendment_weight=last.amendment_weight,
             explain_weight=last.explain_weight,
         )
 
