@@ -249,7 +249,7 @@ TEST(capi_embedded_model_opens_without_any_file) {
   EFIQA_INIT(report);
   CHECK_EQ(efiqa_runtime_assess(opened.runtime, &frame, &report, nullptr, 0), int{EFIQA_STATUS_OK});
   CHECK_EQ(report.fov_shape, int{EFIQA_SHAPE_CIRCLE});
-  CHECK_EQ(report.verdict, int{EFIQA_VERDICT_UNKNOWN});  // a disc without vessels is no retina
+  CHECK_EQ(report.verdict, int{EFIQA_VERDICT_REJECT});  // no vessel is to be seen
 }
 
 #else
