@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from efiqa import _core
+from efiqa import _core, _metrics
 from efiqa.calibration import criterion
 from efiqa.calibration.zones import RATIOS, Zones, fit_zone_weights
 from efiqa.contract import ZoneWeights
@@ -46,8 +46,8 @@ def test_weights_favour_the_zone_that_tells_the_labels(telling):
     assert max(weights) == weights[telling] == 1
     assert min(weights) >= min(RATIOS) / max(RATIOS)
     good = levels > 0
-    better = criterion._metrics.auroc(good, zones.scores(found))
-    assert better > criterion._metrics.auroc(good, zones.scores(EQUAL)) + 0.02
+    better = _metrics.auroc(good, zones.scores(found))
+    assert better > _metrics.auroc(good, zones.scores(EQUAL)) + 0.02
 
 
 def test_weights_stay_equal_where_zones_say_the_same():
@@ -68,8 +68,8 @@ def test_fitted_weights_are_judged_out_of_fold():
         zones = Zones(area, area * rng.uniform(0, 1, (60, 3)))
         fold = rng.permutation(np.arange(60) % 5)
         weights, scores = criterion._fit_scores(levels, zones, fold, ("bad", "good"))
-        fitted = criterion._metrics.auroc(levels > 0, zones.scores(weights))
-        found.append((fitted, criterion._metrics.auroc(levels > 0, scores.held_out)))
+        fitted = _metrics.auroc(levels > 0, zones.scores(weights))
+        found.append((fitted, _metrics.auroc(levels > 0, scores.held_out)))
         assert np.array_equal(scores.final, zones.scores(weights))
     fitted, held_out = np.mean(found, axis=0)
     assert fitted > 0.54
