@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from efiqa import _metrics
 from efiqa._metrics import BoolArray, DoubleArray
 from efiqa.calibration.probability import Bin, fit_logistic, reliability
-from efiqa.calibration.zones import Zones, fit_zone_weights
+from efiqa.calibration.zones import EQUAL, Zones, fit_zone_weights
 from efiqa.contract import OperatingPoint, ZoneWeights
 from efiqa.errors import LabelError
 
@@ -88,11 +88,13 @@ def fit_criterion(
     folds: int,
     seed: int,
     min_sensitivity: float | None = None,
+    zone_weights: ZoneWeights | None = None,
 ) -> Criterion:
     """Return the criterion that ``levels`` (N,), 0 the worst of ``classes``, ask of ``scores`` (N,).
 
-    Limits have the best balanced accuracy, or with ``min_sensitivity`` are the lowest that keep it. Of Zones
-    the weights are fitted first, those that rank the levels best.
+    Limits have the best balanced accuracy, or with ``min_sensitivity`` are the lowest that keep it.
+    ``zone_weights``: what the scores were made with. Of Zones they are fitted first, those that rank the
+    levels best, beginning with these.
 
     Raises:
         LabelError: a class has too few patients, the score says nothing about the labels, or no limit keeps
@@ -100,7 +102,7 @@ def fit_criterion(
     """
     _check_enough(levels, patients, classes, folds)
     fold = _metrics.group_folds(levels, patients, folds=folds, seed=seed)
-    weights, fitted = _fit_scores(levels, scores, fold, classes)
+    weights, fitted = _fit_scores(levels, scores, fold, classes, zone_weights)
     cuts, passed = [], []
     for level in range(len(classes) - 1):
         good = levels > level
@@ -157,9 +159,13 @@ def _check_enough(levels: IntArray, patients: Sequence[str], classes: Sequence[s
 
 
 def _fit_scores(
-    levels: IntArray, scores: DoubleArray | Zones, fold: IntArray, classes: Sequence[str]
+    levels: IntArray,
+    scores: DoubleArray | Zones,
+    fold: IntArray,
+    classes: Sequence[str],
+    present: ZoneWeights | None,
 ) -> tuple[ZoneWeights | None, Scores]:
-    """Return the zones' weights, if they are to be fitted, and the scores; refuse folds that lack a label."""
+    """Return the zones' weights, fitted to Zones, and the scores; refuse folds that lack a label."""
     rest = [fold != index for index in range(int(fold.max()) + 1)]
     for index, others in enumerate(rest):
         for level in range(len(classes) - 1):
@@ -171,10 +177,11 @@ def _fit_scores(
                     "few patients hold them; label more pictures, or ask for fewer folds"
                 )
     if not isinstance(scores, Zones):
-        return None, Scores(scores, (scores,) * len(rest), fold)
-    weights = fit_zone_weights(levels, scores)
+        return present, Scores(scores, (scores,) * len(rest), fold)
+    start = present or EQUAL
+    weights = fit_zone_weights(levels, scores, start)
     held_out = [
-        scores.scores(fit_zone_weights(levels[others], scores.of_pictures(others))) for others in rest
+        scores.scores(fit_zone_weights(levels[others], scores.of_pictures(others), start)) for others in rest
     ]
     return weights, Scores(scores.scores(weights), tuple(held_out), fold)
 

@@ -18,7 +18,6 @@ from efiqa.calibration.criterion import VERDICTS, Criterion, fit_criterion
 from efiqa.calibration.diagram import draw_reliability
 from efiqa.calibration.labels import LabelledPicture, Labels, read_labels
 from efiqa.calibration.zones import Zones
-from efiqa.contract import ZoneWeights
 from efiqa.errors import EfiqaError, LabelError, OptionError
 from efiqa.overlay import write_picture
 
@@ -40,7 +39,8 @@ class Options:
         folds: of patients, from 2.
         min_sensitivity: share of bad pictures that are refused at least, above 0 to 1; None for the best
             balanced accuracy.
-        zone_weights: whether to fit how much centre, middle and periphery of the field count in the score.
+        zone_weights: whether to fit how much centre, middle and periphery of the field count in the score;
+            otherwise they count as at the model's default operating point.
         seed: of folds and intervals.
     """
 
@@ -178,10 +178,8 @@ def calibrate(
     scores: DoubleArray | Zones
     if options.zone_weights:
         scores = Zones.of(list(reports.values()))
-    elif point.zone_weights is None:
+    else:
         scores = np.array([report.score for report in reports.values()])
-    else:  # the new point has none
-        scores = Zones.of(list(reports.values())).scores(ZoneWeights(1, 1, 1))
     criterion = fit_criterion(
         np.array([each.level for each in scored]),
         scores,
@@ -190,6 +188,7 @@ def calibrate(
         folds=options.folds,
         seed=options.seed,
         min_sensitivity=options.min_sensitivity,
+        zone_weights=point.zone_weights,
     )
     result = Calibration(
         plan.model_path,

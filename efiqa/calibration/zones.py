@@ -14,8 +14,10 @@ from efiqa._metrics import DoubleArray
 from efiqa.contract import ZoneWeights
 from efiqa.report import QualityReport
 
-# Of a zone against the middle. A zone that counted for nothing would be one that nobody looks at.
+EQUAL = ZoneWeights(1, 1, 1)
+# Of a zone's weight to what it was. A zone that counted for nothing would be one that nobody looks at.
 RATIOS = (0.25, 0.5, 1.0, 2.0, 4.0)
+SMALLEST = 0.01  # that a contract allows, the greatest being 1
 # In AUROC, for each halving or doubling: what a few labels may give by chance.
 COST = 0.002
 
@@ -44,24 +46,25 @@ class Zones:
         return np.asarray(scores, np.float32).astype(np.float64)
 
 
-def fit_zone_weights(levels: NDArray[np.int64], zones: Zones) -> ZoneWeights:
+def fit_zone_weights(levels: NDArray[np.int64], zones: Zones, present: ZoneWeights = EQUAL) -> ZoneWeights:
     """Return the weights whose scores rank ``levels`` (N,), 0 the worst, best: the mean AUROC of all cuts.
 
-    They are tried in RATIOS to the middle's, and each halving or doubling has to be worth its COST.
+    Centre and periphery are tried at RATIOS of what they are at ``present``, against the middle, and each
+    halving or doubling has to be worth its COST.
     """
     cuts = [levels > level for level in range(int(levels.max()))]
 
     def worth(ratios: tuple[float, float]) -> float:
-        scores = zones.scores(_weights(*ratios))
+        scores = zones.scores(_changed(present, *ratios))
         area = np.mean([_metrics.auroc(good, scores) for good in cuts])
         return float(area) - COST * float(np.abs(np.log2(ratios)).sum())
 
-    return _weights(*max(product(RATIOS, RATIOS), key=worth))
+    return _changed(present, *max(product(RATIOS, RATIOS), key=worth))
 
 
-def _weights(center: float, periphery: float) -> ZoneWeights:
-    largest = max(center, 1.0, periphery)
-    return ZoneWeights(center / largest, 1 / largest, periphery / largest)
+def _changed(weights: ZoneWeights, center: float, periphery: float) -> ZoneWeights:
+    counted = np.array([weights.center * center, weights.middle, weights.periphery * periphery])
+    return ZoneWeights(*map(float, np.maximum(counted / counted.max(), SMALLEST)))
 
 
 def _sums(report: QualityReport) -> tuple[DoubleArray, DoubleArray]:

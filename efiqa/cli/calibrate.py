@@ -50,7 +50,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )  # fmt: skip
     parser.add_argument(
         "--zone-weights", action="store_true",
-        help="fit how much centre, middle and periphery count in the score; default: all the same",
+        help="fit how much centre, middle and periphery count in the score; default: as the model has it",
     )  # fmt: skip
     parser.add_argument("--seed", metavar="N", type=positive_integer, help="of folds and intervals")
     parser.add_argument("--name", metavar="POINT", default="site", help="operating point; default: site")

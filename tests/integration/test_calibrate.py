@@ -150,19 +150,20 @@ def test_calibrate_zone_weights_are_fitted_and_used(site, capsys):
     assert ", zone_weights center 1, middle " in capsys.readouterr().out
 
 
-def test_calibrate_of_a_model_with_zone_weights_begins_with_the_plain_score(site, capsys):
+def test_calibrate_of_a_model_with_zone_weights_keeps_them(site, capsys):
     paint_centre(site)
-    assert run("--json", "--name", "plain") == 0
-    plain = json.loads(capsys.readouterr().out)
-    assert run("--name", "zones", "--zone-weights") == 0
-    capsys.readouterr()
-    assert run("--json", "--name", "later", "--model", "tiny-v1-zones/tiny.onnx") == 0
-    later = json.loads(capsys.readouterr().out)
-    assert later["limits"] == plain["limits"]
-    assert later["cuts"] == plain["cuts"]
-    contract = json.loads(contract_of(site / "tiny-v1-zones-later" / "tiny.onnx").read_text())
-    assert "zone_weights" in contract["operating_points"]["zones"]
-    assert "zone_weights" not in contract["operating_points"]["later"]
+    assert run("--json", "--name", "zones", "--zone-weights") == 0
+    zones = json.loads(capsys.readouterr().out)
+    for name, more in (("later", []), ("again", ["--zone-weights"])):
+        assert run("--json", "--name", name, "--model", "tiny-v1-zones/tiny.onnx", *more) == 0
+        found = json.loads(capsys.readouterr().out)
+        contract = json.loads(contract_of(site / f"tiny-v1-zones-{name}" / "tiny.onnx").read_text())
+        points = contract["operating_points"]
+        assert points[name] == found["limits"]
+        assert points["zones"] == zones["limits"]
+        if not more:
+            assert found["limits"] == zones["limits"]
+            assert found["cuts"][0]["auroc"]["value"] >= zones["cuts"][0]["auroc"]["value"]
 
 
 def test_calibrate_positive_gives_one_limit_without_usable(site, capsys):

@@ -5,10 +5,9 @@ import pytest
 
 from efiqa import _core, _metrics
 from efiqa.calibration import criterion
-from efiqa.calibration.zones import RATIOS, Zones, fit_zone_weights
+from efiqa.calibration import zones as zones_module
+from efiqa.calibration.zones import EQUAL, RATIOS, SMALLEST, Zones, fit_zone_weights
 from efiqa.contract import ZoneWeights
-
-EQUAL = ZoneWeights(1, 1, 1)
 
 
 def drawn(count, telling, *, seed=0):
@@ -50,12 +49,17 @@ def test_weights_favour_the_zone_that_tells_the_labels(telling):
     assert better > _metrics.auroc(good, zones.scores(EQUAL)) + 0.02
 
 
-def test_weights_stay_equal_where_zones_say_the_same():
+@pytest.mark.parametrize("present", [EQUAL, ZoneWeights(1, 1, 0.25), ZoneWeights(0.5, 1, 0.5)])
+def test_weights_stay_as_they_are_where_zones_say_the_same(present):
     rng = np.random.default_rng(1)
     levels = rng.integers(3, size=200)
     share = np.clip(rng.normal(0.6 - 0.25 * levels, 0.1), 0, 1)
     area = np.tile([60.0, 200.0, 190.0], (200, 1))
-    assert fit_zone_weights(levels, Zones(area, area * share[:, None])) == EQUAL
+    assert fit_zone_weights(levels, Zones(area, area * share[:, None]), present) == present
+
+
+def test_weights_remain_such_as_a_contract_allows():
+    assert zones_module._changed(ZoneWeights(1, 0.02, 0.02), 4, 0.25) == ZoneWeights(1, SMALLEST, SMALLEST)
 
 
 def test_fitted_weights_are_judged_out_of_fold():
@@ -67,7 +71,7 @@ def test_fitted_weights_are_judged_out_of_fold():
         levels = rng.permutation(np.repeat([0, 1], 30))
         zones = Zones(area, area * rng.uniform(0, 1, (60, 3)))
         fold = rng.permutation(np.arange(60) % 5)
-        weights, scores = criterion._fit_scores(levels, zones, fold, ("bad", "good"))
+        weights, scores = criterion._fit_scores(levels, zones, fold, ("bad", "good"), None)
         fitted = _metrics.auroc(levels > 0, zones.scores(weights))
         found.append((fitted, _metrics.auroc(levels > 0, scores.held_out)))
         assert np.array_equal(scores.final, zones.scores(weights))
@@ -88,6 +92,16 @@ def test_criterion_of_zones_hands_the_weights_on():
         levels, zones.scores(EQUAL), [str(i) for i in range(300)], ("bad", "good"), folds=5, seed=1
     )
     assert plain.point.zone_weights is None
+    kept = criterion.fit_criterion(
+        levels,
+        zones.scores(weights),
+        [str(i) for i in range(300)],
+        ("bad", "good"),
+        folds=5,
+        seed=1,
+        zone_weights=weights,
+    )
+    assert kept.point == result.point
     assert result.cuts[0].auroc.value > plain.cuts[0].auroc.value + 0.02
     good = zones.scores(weights) >= result.point.good_min_score
     assert (good == (levels > 0)).mean() > 0.8
