@@ -4,9 +4,10 @@ A score that reads quality agrees more between two such pictures than one that r
 needed to see it. It agrees also by what else the two share (the camera, the pigment), so it compares models
 with one another, a set at a time; by itself a figure of it means little.
 
-    python -m training.eye_agreement --data FOLDER --model FILE --temperature 0.5 1 2
+    python -m training.eye_agreement --data FOLDER --model FILE --temperature 0.5 1 2 --periphery 1 0.25
 
-prints it also for the map's logits divided by other temperatures.
+prints it also for the map's logits divided by other temperatures, and for other weights of the field's
+periphery in the score.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import argparse
 import re
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +24,13 @@ import numpy as np
 from scipy.special import expit, logit
 
 from efiqa import QualityReport, Runtime
+from efiqa.calibration.zones import EQUAL
+from efiqa.contract import ZoneWeights
 from training.data import Picture, load_rgb, read_manifest
 from training.judgement import pool_pictures
 from training.metrics import ranks_correlation
 from training.progress import track
+from training.scoring import zone_counts
 
 MIN_PAIRS = 20  # of a set; a correlation of fewer says nothing
 
@@ -51,27 +56,46 @@ def agreement(left: Sequence[float], right: Sequence[float]) -> float:
     return ranks_correlation([*left, *right], [*right, *left])
 
 
-def score_at(report: QualityReport, temperature: float) -> float:
-    """Return the score with the map's logits divided by ``temperature``, -1 when the verdict is unknown."""
+@dataclass(frozen=True)
+class Reading:
+    """How a score is read from a map: its logits' ``temperature``, and how much each zone counts."""
+
+    temperature: float = 1.0
+    zones: ZoneWeights = EQUAL
+
+
+def score_by(reading: Reading, report: QualityReport) -> float:
+    """Return the score as ``reading`` has it, -1 when the verdict is unknown."""
     if report.score is None:
         return -1.0
     inside = report.weights > 0
-    hidden = expit(logit(report.map[inside].astype(np.float64)) / temperature)
-    return 1 - float(np.average(hidden, weights=report.weights[inside]))
+    hidden = expit(logit(report.map[inside].astype(np.float64)) / reading.temperature)
+    counted = report.weights * zone_counts(*report.weights.shape, reading.zones)
+    return 1 - float(np.average(hidden, weights=counted[inside]))
+
+
+def own_reading(runtime: Runtime) -> Reading:
+    """Return how the runtime itself reads its score."""
+    point = runtime.info.contract.operating_points[runtime.info.operating_point]
+    return Reading(zones=point.zone_weights or EQUAL)
 
 
 def eye_agreement(
-    runtime: Runtime, pictures: Sequence[Picture], temperatures: Sequence[float] = (1.0,)
+    runtime: Runtime, pictures: Sequence[Picture], readings: Sequence[Reading] | None = None
 ) -> list[dict[str, Any]]:
-    """Return, for each temperature, the pairs and their agreement of each set that has enough pairs."""
-    out: list[dict[str, Any]] = [{} for _ in temperatures]
+    """Return, for each reading, the pairs and their agreement of each set that has enough pairs.
+
+    ``readings``: None for the runtime's own alone.
+    """
+    readings = readings or [own_reading(runtime)]
+    out: list[dict[str, Any]] = [{} for _ in readings]
     for dataset, pairs in pairs_of_eyes(pictures).items():
         sides = [
             [runtime.assess(load_rgb(pair[side].path)) for pair in track(pairs, f"{dataset}, {name} eyes")]
             for side, name in enumerate(("left", "right"))
         ]
-        for found, temperature in zip(out, temperatures, strict=True):
-            left, right = ([score_at(report, temperature) for report in reports] for reports in sides)
+        for found, reading in zip(out, readings, strict=True):
+            left, right = ([score_by(reading, report) for report in reports] for reports in sides)
             found[dataset] = {"n_pairs": len(pairs), "spearman": agreement(left, right)}
     return out
 
@@ -84,19 +108,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with manifest.csv")
     parser.add_argument("--model", type=Path, help="ONNX model with its contract; default: the embedded one")
     parser.add_argument("--temperature", type=float, nargs="+", default=[1.0], help="default: 1")
+    parser.add_argument(
+        "--periphery",
+        type=float,
+        nargs="+",
+        help="its weight in the score, where centre and middle count 1; default: all as the model has it",
+    )
     options = parser.parse_args(arguments)
-    for temperature in options.temperature:
-        if not temperature > 0:
-            parser.error(f"--temperature is {temperature}, expected numbers > 0")
+    for name in ("temperature", "periphery"):
+        for value in getattr(options, name) or ():
+            if not value > 0:
+                parser.error(f"--{name} is {value}, expected numbers > 0")
     runtime = Runtime(options.model)
+    zones = [ZoneWeights(1, 1, each) for each in options.periphery or ()] or [own_reading(runtime).zones]
+    readings = [Reading(temperature, each) for temperature in options.temperature for each in zones]
     pool = pool_pictures(read_manifest(options.data))
-    for temperature, sets in zip(
-        options.temperature, eye_agreement(runtime, pool, options.temperature), strict=True
-    ):
+    for reading, sets in zip(readings, eye_agreement(runtime, pool, readings), strict=True):
         shown = ", ".join(
             f"{name} {found['spearman']:.3f} ({found['n_pairs']} pairs)" for name, found in sets.items()
         )
-        print(f"{runtime.info.model_id}, temperature {temperature:g}: {shown or 'no set with enough pairs'}")
+        print(
+            f"{runtime.info.model_id}, temperature {reading.temperature:g}, "
+            f"periphery {reading.zones.periphery:g}: {shown or 'no set with enough pairs'}"
+        )
 
 
 if __name__ == "__main__":

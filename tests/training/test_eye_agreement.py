@@ -36,20 +36,27 @@ def test_agreement_is_of_ranks_and_the_same_both_ways_round():
     assert agreement([0, 1, 2, 3], [3, 2, 1, 0]) < -0.5
 
 
-def test_score_at_a_temperature_divides_the_logits_of_the_map(tiny_model):
+def test_score_by_a_temperature_divides_the_logits_of_the_map(tiny_model):
     import numpy as np
 
     from efiqa import Runtime
-    from training.eye_agreement import score_at
+    from efiqa.calibration.zones import Zones
+    from efiqa.contract import ZoneWeights
+    from training.eye_agreement import Reading, own_reading, score_by
 
     y, x = np.mgrid[:256, :256] - 127.5
     frame = np.zeros((256, 256, 3), np.uint8)
     frame[np.hypot(x, y) < 120] = (180, 90, 40)
     with Runtime(tiny_model) as runtime:
+        assert own_reading(runtime) == Reading()
         report, unknown = runtime.assess(frame), runtime.assess(np.zeros_like(frame))
-    assert score_at(report, 1) == pytest.approx(report.score, abs=1e-6)
-    assert score_at(report, 1e6) == pytest.approx(0.5, abs=1e-4)
-    assert score_at(unknown, 2) == -1
+    assert score_by(Reading(), report) == pytest.approx(report.score, abs=1e-6)
+    assert score_by(Reading(1e6), report) == pytest.approx(0.5, abs=1e-4)
+    zones = ZoneWeights(1, 0.5, 0.25)
+    counted = Zones.of([report]).scores(zones)[0]
+    assert score_by(Reading(zones=zones), report) == pytest.approx(counted, abs=1e-6)
+    assert abs(counted - report.score) > 1e-4
+    assert score_by(Reading(2), unknown) == -1
 
 
 def test_eye_agreement_of_the_command_line(capsys, monkeypatch):
@@ -57,11 +64,16 @@ def test_eye_agreement_of_the_command_line(capsys, monkeypatch):
 
     found = [{"set": {"n_pairs": 20, "spearman": 0.5}}, {}]
     monkeypatch.setattr(eye_agreement, "read_manifest", lambda root: [])
-    monkeypatch.setattr(eye_agreement, "eye_agreement", lambda runtime, pictures, temperatures: found)
-    eye_agreement.main(["--data", "photos", "--temperature", "1", "2"])
-    first, second = capsys.readouterr().out.splitlines()
-    assert first.endswith("temperature 1: set 0.500 (20 pairs)")
-    assert second.endswith("temperature 2: no set with enough pairs")
-    with pytest.raises(SystemExit):
-        eye_agreement.main(["--data", "photos", "--temperature", "0"])
+    monkeypatch.setattr(eye_agreement, "eye_agreement", lambda runtime, pictures, readings: found)
+    for more, ends in (
+        (["--temperature", "1", "2", "--periphery", "0.5"], ("1, periphery 0.5", "2, periphery 0.5")),
+        (["--periphery", "1", "0.1"], ("1, periphery 1", "1, periphery 0.1")),
+    ):
+        eye_agreement.main(["--data", "photos", *more])
+        first, second = capsys.readouterr().out.splitlines()
+        assert first.endswith(f"temperature {ends[0]}: set 0.500 (20 pairs)")
+        assert second.endswith(f"temperature {ends[1]}: no set with enough pairs")
+    for option in ("--temperature", "--periphery"):
+        with pytest.raises(SystemExit):
+            eye_agreement.main(["--data", "photos", option, "0"])
     assert "--temperature is 0.0, expected numbers > 0" in capsys.readouterr().err

@@ -1,0 +1,25 @@
+"""How much each part of the field counts in the score: the zones' weights of the shipped operating points.
+
+What is at the rim of a photograph says less of it than what is in the middle: the light falls off there, the
+eye turns a little, and graders ask for macula, disc and arcades. The weights were chosen in the pool, without
+a label, by how far the scores of a patient's two eyes agree (training.eye_agreement).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from efiqa import _core
+from efiqa.contract import ZoneWeights
+from training.data import FloatArray
+
+ZONE_WEIGHTS = ZoneWeights(center=1.0, middle=1.0, periphery=0.25)
+
+
+@lru_cache(maxsize=4)
+def zone_counts(height: int, width: int, zones: ZoneWeights = ZONE_WEIGHTS) -> FloatArray:
+    """Return how much each cell (h, w) of a grid counts, by the zone in which its centre lies."""
+    counts = np.array([zones.center, zones.middle, zones.periphery], np.float32)
+    return counts[_core.grid_zones(width, height)]
