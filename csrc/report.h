@@ -81,7 +81,7 @@ struct Timings {
 struct Report {
   Verdict verdict = Verdict::kUnknown;
   Reason reason = Reason::kNone;
-  float score = 0;  // 1 - mean probability over the field of view; NaN when the verdict is unknown
+  float score = 0;  // 1 - mean probability over the field, zones weighted; NaN: verdict unknown
   FieldOfView fov;
   SquareCrop crop;
   int frame_width_px = 0, frame_height_px = 0;

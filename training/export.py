@@ -10,15 +10,14 @@ Output: ``export/efiqa.onnx``, ``export/efiqa.onnx.json``, ``export.json``.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from efiqa.contract import Contract
+from efiqa.contract import Contract, OperatingPoint
 from efiqa.export import document, gate, onnx_files, pictures
 from efiqa.export.backbones import split_head
 from efiqa.export.pipeline import OUTPUTS, Network, write_files
@@ -30,6 +29,7 @@ from training.progress import track
 from training.pseudo_labels import crop_on_grid
 from training.refusal_limit import refusal_limit
 from training.region_threshold import region_threshold
+from training.scoring import ZONE_WEIGHTS, zone_counts
 from training.student import Student, answers, load_student, shown_eyes
 from training.student_samples import CHANNELS
 from training.views import normalised
@@ -60,29 +60,37 @@ def judged_graph(model: Student, size_px: int, images: FloatArray) -> tuple[byte
     return onnx_files.serialised(graph), trial
 
 
+@dataclass(frozen=True)
+class Graded:
+    """Of N pictures, the share of the anatomy that is hidden (N,), and their scores (N,).
+
+    ``scores`` count the field's zones by ZONE_WEIGHTS, ``plain_scores`` every visible area alike.
+    """
+
+    lost: FloatArray
+    scores: FloatArray
+    plain_scores: FloatArray
+
+
 @torch.no_grad()
-def score(model: Student, rgb: ByteArray, weights: FloatArray) -> float:
-    """Return 1 - mean probability over the field of view, weights (g, g), of a crop (S, S, 3)."""
+def scores_of(model: Student, rgb: ByteArray, weights: FloatArray) -> tuple[float, float]:
+    """Return the score by ZONE_WEIGHTS, and the plain one, of a crop (S, S, 3) with weights (g, g)."""
     probability = model(normalised(rgb)[None]).sigmoid()[0, 0].numpy()
-    return float(1 - (probability * weights).sum() / weights.sum())
+    counted = weights * zone_counts(*weights.shape)
+    return tuple(float(1 - np.average(probability, weights=each)) for each in (counted, weights))  # type: ignore[return-value]
 
 
-def graded_scores(
-    model: Student, clean: CropSet, size_px: int, grid: int, count: int, seed: int
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return scores of clean pictures, and lost share and score of the same ones degraded all over."""
-    lost, scores, clean_scores = [], [], []
+def graded_pictures(model: Student, clean: CropSet, size_px: int, grid: int, count: int, seed: int) -> Graded:
+    """Return the clean pictures and the same ones degraded all over."""
+    found: list[tuple[float, float, float]] = []
     rng = np.random.default_rng(seed)
     for index in track(range(min(count, len(clean))), "operating points"):
         rgb, visible, weights = crop_on_grid(clean, index, size_px, grid)
-        clean_scores.append(score(model, rgb, weights))
-        lost.append(0.0)
-        scores.append(clean_scores[-1])
+        found.append((0.0, *scores_of(model, rgb, weights)))
         for _ in range(6):
             damaged, share = graded_degradation(rgb, visible, rng)
-            lost.append(share)
-            scores.append(score(model, damaged.rgb, weights))
-    return tuple(np.asarray(each, np.float32) for each in (clean_scores, lost, scores))  # type: ignore[return-value]
+            found.append((share, *scores_of(model, damaged.rgb, weights)))
+    return Graded(*np.array(found, np.float32).T)
 
 
 def best_limit(lost: FloatArray, scores: FloatArray, allowed: float) -> tuple[float, float]:
@@ -108,15 +116,20 @@ def run(config: Config, pool: CropSet, clean: CropSet, out: Path, manifest_hash:
         raise ValueError(f"parity: {'; '.join(trial.failures)}")
     eyes = shown_eyes(settings, out)
     refusal = refusal_limit(model, pool, settings.size_px, settings.grid, config.seed + 5, eyes)
-    clean_scores, lost, scores = graded_scores(
+    graded = graded_pictures(
         model, clean, settings.size_px, settings.grid, config.export.calibration_pictures, config.seed + 4
     )
-    points: dict[str, dict[str, float]] = {}
-    accuracy: dict[str, NDArray[np.floating] | list[float]] = {}
-    for name, (good, usable) in OPERATING_POINTS.items():
-        limits = [best_limit(lost, scores, allowed) for allowed in (good, usable)]
-        points[name] = {"good_min_score": limits[0][0], "usable_min_score": min(limits[1][0], limits[0][0])}
-        accuracy[name] = [limits[0][1], limits[1][1]]
+    points: dict[str, dict[str, Any]] = {}
+    accuracy: dict[str, list[float]] = {}
+    for name, allowed in OPERATING_POINTS.items():
+        (good, good_accuracy), (usable, usable_accuracy) = (
+            best_limit(graded.lost, graded.scores, share) for share in allowed
+        )
+        points[name] = OperatingPoint(good, min(usable, good), ZONE_WEIGHTS).to_dict()
+        accuracy[name] = [good_accuracy, usable_accuracy]
+    # What any of them would call good is a retina; a refusal asks for the plain score.
+    readable = max(good for good, _ in OPERATING_POINTS.values())
+    refusal_max_score, _ = best_limit(graded.lost, graded.plain_scores, readable)
     threshold = region_threshold(
         model, clean, settings.size_px, settings.grid, config.export.calibration_pictures, config.seed + 6
     )
@@ -132,8 +145,7 @@ def run(config: Config, pool: CropSet, clean: CropSet, out: Path, manifest_hash:
                 graph,
                 "fp32",
                 True,
-                # What any of them would call good is a retina.
-                answers(refusal.min_probability, min(each["good_min_score"] for each in points.values())),
+                answers(refusal.min_probability, refusal_max_score),
                 (settings.grid, settings.grid),
                 parity,
                 threshold.probability,
@@ -151,7 +163,9 @@ def run(config: Config, pool: CropSet, clean: CropSet, out: Path, manifest_hash:
         "region_threshold": asdict(threshold),
         "operating_points": points,
         "balanced_accuracy_of_limits": accuracy,
-        "clean_score_quantiles_01_05_50": [float(v) for v in np.quantile(clean_scores, (0.01, 0.05, 0.5))],
+        "clean_score_quantiles_01_05_50": [
+            float(v) for v in np.quantile(graded.scores[graded.lost == 0], (0.01, 0.05, 0.5))
+        ],
         "model_bytes": len(graph),
     }
     (out / "export.json").write_text(json.dumps(summary, indent=2) + "\n")

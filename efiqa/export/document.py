@@ -62,7 +62,7 @@ def make_contract(
     file_name: str,
     graph: Graph,
     spec: InputSpec,
-    points: Mapping[str, Mapping[str, float]],
+    points: Mapping[str, Mapping[str, Any]],
     provenance: Mapping[str, str],
     golden: bytes | None,
 ) -> dict[str, Any]:

@@ -47,6 +47,16 @@ def test_run_toy_model_is_assessed_by_the_runtime(toy_run):
     assert report.score is None if report.reason == "not_a_fundus" else 0 <= report.score <= 1
 
 
+def test_run_toy_operating_points_count_the_zones_as_their_limits_did(toy_run):
+    from efiqa.contract import Contract
+    from training.scoring import ZONE_WEIGHTS
+
+    points = Contract.of_model(toy_run / "export/efiqa.onnx").operating_points
+    assert set(points) == {"screening", "lenient"}
+    assert all(point.zone_weights == ZONE_WEIGHTS for point in points.values())
+    assert all(point.usable_min_score <= point.good_min_score for point in points.values())
+
+
 def test_install_toy_model_opens_without_its_golden_sample(toy_run, tmp_path):
     import efiqa
     from training.install_model import install
