@@ -26,11 +26,11 @@ from training.data import ByteArray, CropSet, FloatArray
 from training.degrade import graded_degradation
 from training.features import crops_at
 from training.progress import track
-from training.pseudo_labels import crop_on_grid
+from training.pseudo_labels import badness, crop_on_grid
 from training.refusal_limit import refusal_limit
 from training.region_threshold import region_threshold
 from training.scoring import ZONE_WEIGHTS, zone_counts
-from training.student import Student, answers, load_student, shown_eyes
+from training.student import Student, answers, load_student, predict, shown_eyes
 from training.student_samples import CHANNELS
 from training.views import normalised
 
@@ -72,17 +72,15 @@ class Graded:
     plain_scores: FloatArray
 
 
-@torch.no_grad()
-def scores_of(model: Student, rgb: ByteArray, weights: FloatArray) -> tuple[float, float]:
+def scores_of(model: Student, rgb: ByteArray, weights: FloatArray) -> FloatArray:
     """Return the score by ZONE_WEIGHTS, and the plain one, of a crop (S, S, 3) with weights (g, g)."""
-    probability = model(normalised(rgb)[None]).sigmoid()[0, 0].numpy()
     counted = weights * zone_counts(*weights.shape)
-    return tuple(float(1 - np.average(probability, weights=each)) for each in (counted, weights))  # type: ignore[return-value]
+    return 1 - badness(predict(model, rgb[None]), np.stack([counted, weights]))
 
 
 def graded_pictures(model: Student, clean: CropSet, size_px: int, grid: int, count: int, seed: int) -> Graded:
     """Return the clean pictures and the same ones degraded all over."""
-    found: list[tuple[float, float, float]] = []
+    found = []
     rng = np.random.default_rng(seed)
     for index in track(range(min(count, len(clean))), "operating points"):
         rgb, visible, weights = crop_on_grid(clean, index, size_px, grid)

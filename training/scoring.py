@@ -7,8 +7,6 @@ a label, by how far the scores of a patient's two eyes agree (training.eye_agree
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 
 from efiqa import _core
@@ -18,7 +16,6 @@ from training.data import FloatArray
 ZONE_WEIGHTS = ZoneWeights(center=1.0, middle=1.0, periphery=0.25)
 
 
-@lru_cache(maxsize=4)
 def zone_counts(height: int, width: int, zones: ZoneWeights = ZONE_WEIGHTS) -> FloatArray:
     """Return how much each cell (h, w) of a grid counts, by the zone in which its centre lies."""
     counts = np.array([zones.center, zones.middle, zones.periphery], np.float32)
