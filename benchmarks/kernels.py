@@ -38,6 +38,7 @@ GRID = 24
 # what float32 adds.
 WHOLE_SCALE = 2
 PREPROCESS_LEVELS_MAX = 0.51
+KEPT = np.array([1, 6, 1]) / 8  # a cell's mean in a bilinear interpolation of cells' values
 # Tables of 256 opacities and colours: as in tests/integration/test_core_overlay.py.
 OVERLAY_LEVELS_MAX = 8.0
 OVERLAY_LEVELS_MEAN = 0.6
@@ -74,7 +75,10 @@ class Work:
         self.index = np.rint(255 * self._probability()).astype(np.uint8)
 
     def _probability(self) -> NDArray[np.float64]:
-        """Return the map at each pixel (height, width), bilinear; outside cells take their neighbours'."""
+        """Return the map at each pixel (height, width): bilinear between values that keep its cells' means.
+
+        Outside cells take their neighbours'.
+        """
         height, width = self.frame.shape[:2]
         grid = np.where(self.report.weights > 0, np.nan_to_num(self.report.map), np.nan).astype(np.float64)
         while np.isnan(grid).any():
@@ -85,6 +89,8 @@ class Work:
             known = np.sum([~np.isnan(window) for window in around], axis=0)
             mean = np.nansum(around, axis=0) / np.maximum(known, 1)
             grid = np.where(np.isnan(grid), np.where(known > 0, mean, np.nan), grid)
+        kept = cv2.sepFilter2D(grid, -1, KEPT, KEPT, borderType=cv2.BORDER_REPLICATE)
+        grid = np.clip(2 * grid - kept, 0, 1)
         x, y, side = self.report.crop
         rows = np.clip((np.arange(height) + 0.5 - y) * grid.shape[0] / side - 0.5, 0, grid.shape[0] - 1)
         columns = np.clip((np.arange(width) + 0.5 - x) * grid.shape[1] / side - 0.5, 0, grid.shape[1] - 1)

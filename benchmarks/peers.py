@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 ByteArray = NDArray[np.uint8]
 FloatArray = NDArray[np.float32]
-BoolArray = NDArray[np.bool_]
 MAX_ALPHA = 0.6  # the default of QualityReport.overlay
 
 
@@ -137,9 +136,9 @@ class TorchChain:
         self._crop = report.crop
         x, y, side = report.crop
         height, width = report.frame_size
-        self._inside_frame = _visible(report, np.arange(width) + 0.5, np.arange(height) + 0.5)
+        self._inside_frame = report.fov.contains(np.arange(width) + 0.5, np.arange(height)[:, None] + 0.5)
         centres = (np.arange(self._size[0]) + 0.5) * side / self._size[0]
-        self._inside_input = _visible(report, x + centres, y + centres)
+        self._inside_input = report.fov.contains(x + centres, (y + centres)[:, None])
 
     def logits(self, image: FloatArray) -> FloatArray:
         """Return the network's logits (h, w) of ``image`` (1, 3, H, W)."""
@@ -175,15 +174,6 @@ class TorchChain:
         names = ("resize", "network", "colouring")
         stages = {name: (marks[k + 1] - marks[k]) * 1e3 for k, name in enumerate(names)}
         return ChainResult(probability, overlay, stages | {"total": (marks[-1] - marks[0]) * 1e3})
-
-
-def _visible(report: QualityReport, xs: NDArray[np.float64], ys: NDArray[np.float64]) -> BoolArray:
-    """Return (len(ys), len(xs)), true where the point is in the report's field of view."""
-    fov = report.fov
-    in_x = (xs >= fov.left_px) & (xs < fov.right_px)
-    in_y = (ys >= fov.top_px) & (ys < fov.bottom_px)
-    circle = (xs - fov.center_x_px)[None, :] ** 2 + (ys - fov.center_y_px)[:, None] ** 2 <= fov.radius_px**2
-    return circle & in_x[None, :] & in_y[:, None]
 
 
 class OnnxRuntimeNetwork:

@@ -30,8 +30,8 @@ __global__ void __launch_bounds__(kFillThreads)
     fill_grid_kernel(const float* map, const float* weights, const OverlayGrid grid) {
   __shared__ FillMemory memory;
   const KernelBlock block;
-  const bool filled = fill_grid(block, grid.width, grid.height, map, weights, grid.cells,
-                                memory.known, memory.scratch);
+  const bool filled = center_values(block, grid.width, grid.height, map, weights, grid.cells,
+                                    grid.means, memory.known, memory.scratch);
   block.once([&] { *grid.filled = filled ? 1 : 0; });
 }
 

@@ -12,7 +12,8 @@ namespace efiqa {
 
 // The map in fixed point, in device memory.
 struct OverlayGrid {
-  std::uint16_t* cells = nullptr;  // (height, width)
+  std::uint16_t* cells = nullptr;  // (height, width), the values at their centres
+  std::uint16_t* means = nullptr;  // (height, width)
   std::int32_t* filled = nullptr;  // 0: no cell has a value, and the overlay is the frame
   int width = 0, height = 0;
 };

@@ -40,9 +40,10 @@ struct OverlayOptions {
 void check_overlay(const FrameView& frame, const Report& report, const OverlayOptions& options,
                    const std::uint8_t* out, std::ptrdiff_t out_stride_bytes);
 
-// out = frame blended with the bilinearly interpolated map, RGB8 of the frame's size, rows of
-// out_stride_bytes. Pixels outside the field of view are the frame's own. The report must be of a
-// frame of the same size (Error(kInvalidArgument)); without a field of view the frame is copied.
+// out = frame blended with the map, interpolated so that its cells keep their means, RGB8 of the
+// frame's size, rows of out_stride_bytes. Pixels outside the field of view are the frame's own. The
+// report must be of a frame of the same size (Error(kInvalidArgument)); without a field of view the
+// frame is copied.
 void render_overlay(const FrameView& frame, const Report& report, const OverlayOptions& options,
                     ThreadPool& pool, std::uint8_t* out, std::ptrdiff_t out_stride_bytes);
 

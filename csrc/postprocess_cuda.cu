@@ -141,6 +141,7 @@ struct DevicePostprocessor::Buffers {
         by_root(cells),
         strengths(of.has_reasons ? kReasonChannels * cells : 0),
         grid_cells(cells),
+        grid_means(cells),
         colors(kColormaps * kColormapEntries) {
     for (int i = 0; i < kColormaps; ++i) {
       const auto& table = colormap_table(static_cast<Colormap>(i));
@@ -156,7 +157,8 @@ struct DevicePostprocessor::Buffers {
   float* map() const { return grid_of(result.data()); }
   float* weights() const { return map() + cells; }
   OverlayGrid overlay_grid() const {
-    return {grid_cells.data(), counters.data() + 1, contract.grid_width, contract.grid_height};
+    return {grid_cells.data(), grid_means.data(), counters.data() + 1, contract.grid_width,
+            contract.grid_height};
   }
 
   const Contract& contract;
@@ -165,8 +167,8 @@ struct DevicePostprocessor::Buffers {
   PinnedBuffer<std::byte> host;    // its copy
   DeviceBuffer<std::int32_t> parent, roots, counters;
   DeviceBuffer<Component> by_root;
-  DeviceBuffer<float> strengths;           // empty: the model has no such channels
-  DeviceBuffer<std::uint16_t> grid_cells;  // of the overlay
+  DeviceBuffer<float> strengths;                       // empty: the model has no such channels
+  DeviceBuffer<std::uint16_t> grid_cells, grid_means;  // of the overlay
   DeviceBuffer<Rgb8> colors;
 };
 

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from efiqa import _core, overlay
 from efiqa._files import write_atomically
@@ -49,6 +49,17 @@ class FieldOfView:
     def found(self) -> bool:
         """True when anything in the frame looks like a field of view."""
         return self.shape != "none"
+
+    def contains(self, x_px: ArrayLike, y_px: ArrayLike) -> NDArray[np.bool_]:
+        """Return where points are visible, in the shape that ``x_px`` and ``y_px`` have together.
+
+        A frame's mask (H, W) is ``contains(np.arange(W) + 0.5, np.arange(H)[:, None] + 0.5)``.
+        """
+        x, y = np.asarray(x_px, np.float32), np.asarray(y_px, np.float32)  # as the core computes it
+        across, down = x - np.float32(self.center_x_px), y - np.float32(self.center_y_px)
+        radius = np.float32(self.radius_px)
+        in_box = (x >= self.left_px) & (x < self.right_px) & (y >= self.top_px) & (y < self.bottom_px)
+        return np.asarray(in_box & (across * across + down * down <= radius * radius), bool)
 
 
 @dataclass(frozen=True)
@@ -150,6 +161,7 @@ class QualityReport:
     ) -> NDArray[np.uint8]:
         """Return the frame with the map over it, uint8 (H, W, 3) RGB, of the frame's own size, on the host.
 
+        Between the centres of its cells the map is bilinear, of values there that keep the cells' means.
         A frame on the GPU is coloured there, by the Runtime that assessed it, which keeps its last map only.
 
         Args:

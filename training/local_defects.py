@@ -76,20 +76,15 @@ def cells_of(plane: FloatArray, box: tuple[int, int, int], width: int, height: i
 
 
 def frame_map(report: QualityReport) -> FloatArray:
-    """Return the report's map interpolated to the frame (H, W), as its overlay shows it; NaN off the crop."""
+    """Return the map at each pixel of the frame (H, W), as its overlay shows it; NaN outside the field.
+
+    The overlay of a black frame in pure red is the probability in steps of 1/255.
+    """
     height, width = report.frame_size
-    x, y, side = report.crop
-    known = np.isfinite(report.map)
-    size = (side, side)
-    value = cv2.resize(
-        np.where(known, report.map, 0).astype(np.float32), size, interpolation=cv2.INTER_LINEAR
-    )
-    share = cv2.resize(known.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
-    square = np.where(share > 0, value / np.maximum(share, 1e-6), np.nan)
-    out = np.full((height, width), np.nan, np.float32)
-    x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + side, width), min(y + side, height)
-    out[y0:y1, x0:x1] = square[y0 - y : y1 - y, x0 - x : x1 - x]
-    return out
+    black = np.zeros((height, width, 3), np.uint8)
+    shown = report.overlay(black, bgr=False, colormap="red", max_alpha=1.0)[..., 0]
+    visible = report.fov.contains(np.arange(width) + 0.5, np.arange(height)[:, None] + 0.5)
+    return np.where(visible, shown / np.float32(255), np.nan).astype(np.float32)
 
 
 Judged = tuple[BoolArray, FloatArray]  # truth and score of the judged cells or pixels of a frame, each (N,)

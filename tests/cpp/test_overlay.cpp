@@ -76,6 +76,16 @@ std::vector<std::uint8_t> overlay(const FrameView& frame, const Report& report,
   return out;
 }
 
+// Where on a slope of five cells the value lies that is drawn at `place`, in cells from the first
+// one's centre: at the ends an eighth beyond the outermost centres, so that cells keep their means.
+double drawn_place(double place) {
+  if (place <= 0) return -0.125;
+  if (place >= 4) return 4.125;
+  if (place < 1) return -0.125 + 1.125 * place;
+  if (place > 3) return 4.125 - 1.125 * (4 - place);
+  return place;
+}
+
 bool visible(const Report& report, int x, int y) {
   return report.fov.contains(static_cast<float>(x) + 0.5f, static_cast<float>(y) + 0.5f);
 }
@@ -119,7 +129,7 @@ TEST(overlay_of_a_flat_map_blends_the_field_and_copies_the_rest) {
   }
 }
 
-TEST(overlay_of_a_slope_is_the_bilinear_map) {
+TEST(overlay_of_a_slope_is_bilinear_and_keeps_the_means_of_cells) {
   const Picture picture(PixelFormat::kRgb8);
   Report report = flat_report(0, 5);
   report.fov.radius_px = 1000;  // all of the box is visible
@@ -133,10 +143,9 @@ TEST(overlay_of_a_slope_is_the_bilinear_map) {
   for (int y = 0; y < kHeight; ++y) {
     for (int x = 0; x < kWidth; ++x) {
       if (!visible(report, x, y)) continue;
-      const auto clamp = [](double v) { return v < 0 ? 0.0 : v > 4 ? 4.0 : v; };
-      const double u = clamp((x + 0.5 - report.crop.x_px) * 5 / report.crop.side_px - 0.5);
-      const double v = clamp((y + 0.5 - report.crop.y_px) * 5 / report.crop.side_px - 0.5);
-      const double p = 0.1 + 0.15 * u + 0.03 * v;
+      const double u = (x + 0.5 - report.crop.x_px) * 5 / report.crop.side_px - 0.5;
+      const double v = (y + 0.5 - report.crop.y_px) * 5 / report.crop.side_px - 0.5;
+      const double p = 0.1 + 0.15 * drawn_place(u) + 0.03 * drawn_place(v);
       int rgb[3];
       picture.rgb(x, y, rgb);
       worst = std::max(worst, std::abs(out[3u * (y * kWidth + x) + 1] - rgb[1] * (1 - p)));
@@ -144,6 +153,37 @@ TEST(overlay_of_a_slope_is_the_bilinear_map) {
   }
   // Index rounded to 1/255, opacity to 1/256, the result to 1: half a level of each at most.
   CHECK(worst <= 1.6);
+}
+
+TEST(overlay_of_a_single_bad_cell_keeps_its_mean) {
+  const Picture picture(PixelFormat::kRgb8);
+  constexpr int kGrid = 5, kCell = 2 * kGrid + 2;
+  Report report = flat_report(0.2f, kGrid);
+  report.fov.radius_px = 1000;
+  report.weights.assign(report.weights.size(), 1.0f);
+  report.map.assign(report.map.size(), 0.2f);
+  report.map[kCell] = 0.6f;
+  const std::vector<std::uint8_t> black(3u * kWidth * kHeight, 0);
+  const FrameView frame{black.data(), kWidth, kHeight, std::ptrdiff_t{3} * kWidth,
+                        PixelFormat::kRgb8};
+  const auto out = overlay(frame, report, {Colormap::kRed, 1.0f});
+  double sum = 0, peak = 0;
+  int pixels = 0;
+  for (int y = 0; y < kHeight; ++y) {
+    for (int x = 0; x < kWidth; ++x) {
+      const double across = (x + 0.5 - report.crop.x_px) * kGrid / report.crop.side_px;
+      const double down = (y + 0.5 - report.crop.y_px) * kGrid / report.crop.side_px;
+      if (std::floor(across) != 2 || std::floor(down) != 2) continue;
+      const double p = out[3u * (y * kWidth + x)] / 255.0;
+      sum += p;
+      peak = std::max(peak, p);
+      ++pixels;
+    }
+  }
+  // Bilinear of the means themselves: 0.425 and 0.6. One step towards means that are kept: the
+  // neighbours' values fall by 0.0375 and 0.00625, the cell's own rises by 0.175.
+  CHECK(std::abs(sum / pixels - 0.505) < 0.01);
+  CHECK(std::abs(peak - 0.775) < 0.03);  // no pixel lies right on the centre
 }
 
 TEST(overlay_cells_without_weight_do_not_bleed_into_the_field) {

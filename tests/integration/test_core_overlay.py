@@ -35,6 +35,19 @@ def filled(grid: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[n
     return value
 
 
+def center_values(means: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the values at the centres of cells whose bilinear interpolation keeps the cells' means."""
+    height, width = means.shape
+    padded = np.pad(means, 1, mode="edge")
+    along = (padded[:, :width] + 6 * padded[:, 1 : width + 1] + padded[:, 2:]) / 8
+    interpolated_means = (along[:height] + 6 * along[1 : height + 1] + along[2:]) / 8
+    return np.clip(2 * means - interpolated_means, 0, 1)
+
+
+def drawn_values(report: _core.Report) -> NDArray[np.float64]:
+    return center_values(filled(report.map, report.weights))
+
+
 def interpolated(
     grid: NDArray[np.float64], crop: tuple[int, int, int], size: tuple[int, int]
 ) -> NDArray[np.float64]:
@@ -73,7 +86,7 @@ def test_overlay_is_what_numpy_computes(pixel_format: str, height: int, width: i
     report = _core.Runtime(str(TINY), allow_untrained=True).assess(frame, pixel_format)
     assert np.nanmax(report.map) - np.nanmin(report.map) > 0.3  # a map worth drawing
 
-    probability = interpolated(filled(report.map, report.weights), report.crop, (height, width))
+    probability = interpolated(drawn_values(report), report.crop, (height, width))
     alpha = 0.6 * np.where(report.fov.mask(height, width), probability, 0.0)[:, :, None]
     table = np.array([255.0, 0.0, 0.0])
     expected = rgb * (1 - alpha) + table * alpha
@@ -101,7 +114,7 @@ def test_colormap_is_close_to_the_one_that_others_give_this_name(name: str, leve
     # p is large enough for that.
     out = _core.render_overlay(frame, "rgb", report, pool=POOL, colormap=name, max_alpha=1.0)
     out = out.astype(np.float64)
-    probability = interpolated(filled(report.map, report.weights), report.crop, (640, 640))
+    probability = interpolated(drawn_values(report), report.crop, (640, 640))
     clear = report.fov.mask(640, 640) & (probability > 0.5)
     assert clear.any()
     p = np.rint(255 * probability[clear])[:, None] / 255
@@ -109,3 +122,30 @@ def test_colormap_is_close_to_the_one_that_others_give_this_name(name: str, leve
     difference = np.abs(color - colors_of(name)[np.rint(255 * probability[clear]).astype(int)])
     # Rounding is divided by p >= 1/2, hence 2 levels more.
     assert np.percentile(difference, 99) <= levels + 2
+
+
+def test_overlay_keeps_the_means_of_the_maps_cells() -> None:
+    side = 640
+    frame = drawn_eye(side, side, level=150)
+    frame[: side // 2] //= 3
+    report = _core.Runtime(str(TINY), allow_untrained=True).assess(frame, "rgb")
+    black = np.zeros_like(frame)  # in red of full opacity the overlay is the probability itself
+    shown = _core.render_overlay(black, "rgb", report, pool=POOL, colormap="red", max_alpha=1.0)[..., 0] / 255
+    plain = interpolated(filled(report.map, report.weights), report.crop, (side, side))
+
+    height, width = report.map.shape
+    left, top, crop_px = report.crop
+    x, y = (
+        np.clip((np.arange(side) + 0.5 - first) * cells / crop_px, 0, cells - 1).astype(int)
+        for first, cells in ((left, width), (top, height))
+    )
+    cell = y[:, None] * width + x
+    whole = (report.weights == 1).ravel()
+    sharp = whole & (np.abs(filled(report.map, report.weights) - drawn_values(report)).ravel() > 0.02)
+    assert sharp.sum() > 5  # cells that plain interpolation gets wrong
+
+    def error(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
+        means = np.bincount(cell.ravel(), pixels.ravel()) / np.bincount(cell.ravel())
+        return np.abs(means - report.map.ravel())[sharp]
+
+    assert error(shown).mean() < 0.5 * error(plain).mean()

@@ -205,10 +205,32 @@ def test_cells_of_a_box_beyond_the_frame_counts_the_outside_as_zero():
     np.testing.assert_allclose(cells, [[0, 1], [0, 1]])
 
 
+def test_frame_map_is_the_map_in_the_field_and_unknown_outside(tiny_model):
+    from efiqa import Runtime
+    from training.local_defects import cells_of, frame_map
+
+    frame = drawn_eye(640, 640, level=150)
+    frame[:320] //= 3
+    report = Runtime(tiny_model, allow_untrained=True).assess(frame)
+    found = frame_map(report)
+    assert found.shape == (640, 640)
+    known = np.isfinite(found)
+    assert known[320, 320]
+    assert not known[0, 0]
+    whole = report.weights == 1
+    means = cells_of(np.nan_to_num(found), report.crop, *report.map.shape[::-1])
+    assert np.abs(means - report.map)[whole].mean() < 0.05
+
+
 def test_local_benchmark_map_that_is_the_truth_is_perfect_and_its_inverse_is_not(tiny_model):
     from dataclasses import dataclass
 
     from training.local_defects import Tally, add_frame
+
+    class Field:
+        @staticmethod
+        def contains(x, y):
+            return np.broadcast_to(True, np.broadcast_shapes(x.shape, y.shape))
 
     @dataclass
     class Report:
@@ -216,6 +238,11 @@ def test_local_benchmark_map_that_is_the_truth_is_perfect_and_its_inverse_is_not
         crop: tuple[int, int, int] = (0, 0, 64)
         frame_size: tuple[int, int] = (64, 64)
         verdict: str = "reject"
+        fov: type[Field] = Field
+
+        def overlay(self, frame, **options):
+            shown = np.rint(255 * cv2.resize(self.map, self.frame_size)).astype(np.uint8)
+            return np.maximum(frame, shown[..., None])
 
     strength = np.zeros((64, 64), np.float32)
     strength[:, 32:] = 1

@@ -41,6 +41,18 @@ def test_report_fields_are_consistent(report):
     assert report.fov.shape == "circle"
 
 
+def test_fov_contains_the_points_that_the_core_shows(report, unknown):
+    height, width = report.frame_size
+    x, y = np.arange(width) + 0.5, np.arange(height)[:, None] + 0.5
+    visible = report.fov.contains(x, y)
+    assert visible.shape == (height, width)
+    assert visible.sum() == pytest.approx(report.fov.visible_area_px, rel=0.01)
+    coloured = report.overlay(np.zeros((height, width, 3), np.uint8), bgr=False, colormap="red").any(2)
+    assert not (coloured & ~visible).any()
+    assert report.fov.contains(report.fov.center_x_px, report.fov.center_y_px)
+    assert not unknown.fov.contains(60, 50)
+
+
 def test_report_is_frozen_down_to_its_arrays(report):
     with pytest.raises(dataclasses.FrozenInstanceError):
         report.score = 1.0
