@@ -192,13 +192,6 @@ def combined_strength(first: FloatArray, second: FloatArray) -> FloatArray:
     return np.asarray(1.0 - (1.0 - first) * (1.0 - second), np.float32)
 
 
-def colour_cast(rgb: ByteArray, rng: np.random.Generator, *, reach: float = 0.35) -> ByteArray:
-    """Return ``rgb`` with each channel's light scaled by up to exp(+-reach): other colours, not a defect."""
-    gains = np.exp(rng.uniform(-reach, reach, 3)).astype(np.float32)
-    gains *= min(1.0, 1.0 / float(gains.max()))  # never clips, so it hides nothing
-    return to_srgb(to_linear(rgb) * gains)
-
-
 def vessel_band(rgb: ByteArray, visible: BoolArray) -> FloatArray:
     """Return the green channel 0..1 of ``rgb`` (S, S, 3) band-passed at the vessels' scale, 0 outside."""
     side = rgb.shape[0]

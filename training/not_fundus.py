@@ -17,8 +17,14 @@ from training.data import BoolArray, ByteArray, blank_outside
 from training.eye_photographs import Eye
 from training.scene_parts import fine_contrast, levels, place_by_share
 from training.scenes import SCENES
-from training.scenes_eye import REDDISH, random_eye
-from training.views import of_one_channel
+from training.scenes_eye import LEAST_CONTRAST, REDDISH, random_eye
+from training.views import (
+    SHARPENED_SHARE,
+    in_colours_of,
+    of_one_channel,
+    random_chromaticity,
+    sharpened,
+)
 
 # What scikit-image carries in its package but retina and microaneurysms, which are retinas.
 PHOTOGRAPHS = (
@@ -59,7 +65,6 @@ WHOLE_SHARE = 0.35  # of photographs: the frame as a camera would give it
 # Round stop, cut above and below, rectangle, full square: fewer of the last two than among the retinas shown
 # (training.views), so that no shape speaks against a retina.
 SHAPE_SHARES = (0.45, 0.3, 0.17, 0.08)
-LEAST_CONTRAST = 0.1  # of what is shown in a fundus camera's light: less, and a bad fundus looks alike
 GREY_SHARE = 0.1  # as among the retinas shown (training.views)
 GREATEST_BLUR = 0.02  # of the side, where the light is a fundus camera's: more, and a bad fundus looks alike
 
@@ -110,13 +115,14 @@ def random_scene(
         draw, _, camera_light = SCENES[place_by_share([share for _, share, _ in SCENES], rng)]
         rgb, visible = draw(size_px, rng), _visible(size_px, rng)
     camera_light = camera_light and rng.random() < 0.4 and fine_contrast(rgb) > LEAST_CONTRAST
-    if camera_light:  # reddish, falling off
-        tint = np.array([rng.uniform(0.7, 1.0), rng.uniform(0.3, 0.8), rng.uniform(0.15, 0.7)])
-        rgb = np.clip(rgb * tint.astype(np.float32), 0, 255).astype(np.uint8)
+    if camera_light:
+        rgb = in_colours_of(rgb, visible, random_chromaticity(rng))
     if rng.random() < 0.2:
         red, green = rgb[..., 0].mean(), rgb[..., 1].mean()
         reach = GREATEST_BLUR * (0.4 if camera_light or red > REDDISH * green else 1.0)
         rgb = cv2.GaussianBlur(rgb, (0, 0), size_px * rng.uniform(0.002, reach))
+    if rng.random() < SHARPENED_SHARE:
+        rgb = sharpened(rgb, rng)
     if rng.random() < GREY_SHARE:
         rgb = of_one_channel(rgb, red_free=False)
     return blank_outside(rgb, visible), visible

@@ -7,7 +7,7 @@ radii of the iris; a lid's opening is about 5.1 of them wide (30 mm against 11.7
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -20,11 +20,13 @@ from training.scene_parts import (
     blend,
     bump,
     draw_lines,
+    fine_contrast,
     levels,
     place_by_share,
     ramp,
     skin_tone,
     smooth,
+    wandering_paths,
 )
 from training.scenes_iris import PUPILS, conjunctival_vessels, draw_flash, draw_iris, vessel_share
 from training.scenes_light import lit
@@ -36,6 +38,8 @@ WIDEST_REFLEX = 0.55  # of the frame: a red pupil that filled it would be a blur
 
 REDDISH = 1.35  # mean red over mean green
 LEAST_RED = 40.0  # mean level of a reddish picture: darker, and a dark retina looks alike
+LEAST_CONTRAST = 0.1  # of a reddish picture without an iris: plainer, and a bad retina looks alike
+ATTEMPTS = 8  # at such a picture
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,10 @@ def view_of(size_px: int, span: float, centre: Points, turn: float, mirror: floa
 
 @dataclass(frozen=True)
 class Look:
-    """An eye: its lids' reach above and below, its gaze (2,), and its pupil."""
+    """An eye: its lids' reach above and below, its gaze (2,), and its pupil.
+
+    ``everted``: how much of the lower lid's inside shows, when a finger pulls it down.
+    """
 
     upper: float
     lower: float
@@ -87,6 +94,8 @@ class Look:
     pupil: float
     kind: str
     lashes: int
+    vessels: int
+    everted: float = 0.0
 
     def lids(self, x: NDArray[np.floating]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
         """Return the height of the upper and of the lower lid's edge at ``x`` (y points down)."""
@@ -111,6 +120,29 @@ def random_look(rng: np.random.Generator, span: float, openness: float = 1.0) ->
         pupil=pupil,
         kind=kind,
         lashes=int(rng.integers(15 if closed else 0, 90)),
+        vessels=int(rng.integers(2, 45)),
+    )
+
+
+def averted_look(rng: np.random.Generator, span: float) -> Look:
+    """Return an eye that looks so far to a side that its white fills the opening."""
+    way, far = rng.uniform(0, 2 * np.pi), rng.uniform(1.6, 3.2)
+    return replace(
+        random_look(rng, span, rng.uniform(0.8, 2.0)),
+        gaze=far * np.array([np.cos(way), 0.7 * np.sin(way)]),
+        vessels=int(rng.integers(15, 90)),
+    )
+
+
+def pulled_look(rng: np.random.Generator, span: float) -> Look:
+    """Return an eye that looks up or aside, its lower lid pulled down so that its red inside shows."""
+    return replace(
+        random_look(rng, span, rng.uniform(0.6, 1.5)),
+        gaze=np.array([rng.normal(0, 1), -rng.uniform(0.3, 2.4)]),
+        lower=rng.uniform(1.2, 2.8),
+        everted=rng.uniform(0.4, 1.7),
+        lashes=int(rng.integers(30, 120)),
+        vessels=int(rng.integers(5, 70)),
     )
 
 
@@ -132,6 +164,8 @@ def draw_eye(rgb: Plane, view: View, look: Look, rng: np.random.Generator) -> No
     if look.upper > 0:
         ball = _eyeball(rgb.shape[0], view, look, inside, above, softness, rng)
         blend(rgb, ball, opening)
+        if look.everted:
+            _draw_inner_lid(rgb, view, look, below, opening, rng)
         edge = bump(inside, 0.05) * (np.abs(view.x) < look.width)
         blend(rgb, rgb.mean((0, 1)) * (1.0, 0.72, 0.68), edge * np.float32(rng.uniform(0.2, 0.8)))
         wet = bump(below - np.float32(0.06), 0.02) * opening * np.float32(rng.uniform(0, 0.8))
@@ -155,6 +189,29 @@ def _draw_folds(rgb: Plane, view: View, above: Plane, inside: Plane, rng: np.ran
     rgb *= 1 - np.clip(dark, -0.2, 0.85)[..., None]
 
 
+def _draw_inner_lid(
+    rgb: Plane, view: View, look: Look, below: Plane, opening: Plane, rng: np.random.Generator
+) -> None:
+    """Draw the lower lid's inside as high as it is everted: moist, red, its vessels towards the margin."""
+    size_px = rgb.shape[0]
+    beside = np.clip(np.abs(view.x / np.float32(look.width)), 0, 1)
+    height = np.float32(look.everted) * (1 - beside * beside)
+    height = height * (np.float32(0.85) + np.float32(0.3) * smooth(size_px, 6, rng))
+    red = rng.uniform(110, 215) * np.array([1.0, rng.uniform(0.22, 0.55), rng.uniform(0.2, 0.5)])
+    shade = np.float32(0.75) + np.float32(0.4) * smooth(size_px, 9, rng)
+    share = ramp(height - below, rng.uniform(0.05, 0.3)) * opening
+    blend(rgb, red.astype(np.float32) * shade[..., None], share)
+    count = int(rng.integers(10, 90))
+    x = rng.uniform(-0.9, 0.9, count) * look.width
+    starts = np.stack([x, look.lids(x)[1] - rng.uniform(0.2, 1, count) * look.everted], 1)
+    headings = np.pi / 2 + rng.normal(0, 0.5, count)
+    paths = [wandering_paths(starts, headings, 16, 0.05, rng)]
+    vessels = vessel_share(share.shape, [view.pixels(paths[0])], rng.uniform(0.01, 0.03) * view.px_per_radius)
+    blend(rgb, 0.6 * red, vessels * share * np.float32(rng.uniform(0.2, 0.9)))
+    moist = ramp(smooth(size_px, int(rng.integers(20, 60)), rng) - np.float32(rng.uniform(0.85, 1.0)), 0.1)
+    blend(rgb, np.full(3, 245.0), moist * share)
+
+
 def _eyeball(
     size_px: int,
     view: View,
@@ -170,8 +227,8 @@ def _eyeball(
     r = cv2.magnitude(x, y)
     shade = (1.05 - 0.06 * r) * (0.94 + 0.12 * smooth(size_px, 7, rng))
     ball = np.asarray(white.astype(np.float32) * shade[..., None], np.float32)
-    count, red = int(rng.integers(2, 45)), np.array([rng.uniform(130, 200), rng.uniform(30, 80), 45.0])
-    paths = conjunctival_vessels(count, 2.4, rng)
+    red = np.array([rng.uniform(130, 200), rng.uniform(30, 80), 45.0])
+    paths = conjunctival_vessels(look.vessels, 2.4, rng)
     in_view = [view.pixels(each + look.gaze) for each in paths]
     width_px = rng.uniform(0.015, 0.05) * view.px_per_radius
     vessels = vessel_share(r.shape, in_view, width_px) * ramp(r - np.float32(1.12), 0.25)
@@ -248,29 +305,58 @@ def _drawn_side(size_px: int, rng: np.random.Generator) -> int:
     return round(size_px * rng.choice([0.5, 0.67, 1.0], p=[0.35, 0.4, 0.25]))
 
 
-def _one_eye(size_px: int, span: float, openness: float, rng: np.random.Generator) -> ByteArray:
+def _one_eye(size_px: int, span: float, look: Look, rng: np.random.Generator) -> ByteArray:
     centre = rng.normal(0, 0.1, 2) * min(span, 8.0)
     turn = rng.normal(0, 0.15) if rng.random() < 0.85 else rng.uniform(-np.pi, np.pi)
     side_px = _drawn_side(size_px, rng)
     view = view_of(side_px, span, centre, turn, rng.choice([-1.0, 1.0]))
     rgb = draw_skin(side_px, rng)
-    draw_eye(rgb, view, random_look(rng, span, openness), rng)
+    draw_eye(rgb, view, look, rng)
     return _finished(size_px, rgb, view, span, rng)
 
 
 def outer_eye(size_px: int, rng: np.random.Generator) -> ByteArray:
     """Return an eye with its lids and some of the face about it."""
-    return _one_eye(size_px, 3.5 * 3.2 ** rng.random(), rng.uniform(0.5, 1.3), rng)
+    span = 3.5 * 3.2 ** rng.random()
+    return _one_eye(size_px, span, random_look(rng, span, rng.uniform(0.5, 1.3)), rng)
 
 
 def iris_close_up(size_px: int, rng: np.random.Generator) -> ByteArray:
     """Return an eye so near that its iris fills most of the frame."""
-    return _one_eye(size_px, rng.uniform(1.5, 3.5), rng.uniform(0.9, 2.2), rng)
+    span = rng.uniform(1.5, 3.5)
+    return _one_eye(size_px, span, random_look(rng, span, rng.uniform(0.9, 2.2)), rng)
 
 
 def closed_eye(size_px: int, rng: np.random.Generator) -> ByteArray:
     """Return a closed eye, or all but closed, from near or far."""
-    return _one_eye(size_px, rng.uniform(2.5, 9), 0.0 if rng.random() < 0.7 else rng.uniform(0.1, 0.4), rng)
+    span, openness = rng.uniform(2.5, 9), 0.0 if rng.random() < 0.7 else rng.uniform(0.1, 0.4)
+    return _one_eye(size_px, span, random_look(rng, span, openness), rng)
+
+
+def averted_eye(size_px: int, rng: np.random.Generator) -> ByteArray:
+    """Return the white of an eye that looks aside, with its vessels, from near."""
+    return _eye_with_structure(size_px, (1.6, 5.5), averted_look, rng)
+
+
+def pulled_lid(size_px: int, rng: np.random.Generator) -> ByteArray:
+    """Return an eye whose lower lid a finger pulls down, from near."""
+    return _eye_with_structure(size_px, (2.5, 6.5), pulled_look, rng)
+
+
+def _eye_with_structure(
+    size_px: int,
+    spans: tuple[float, float],
+    look_of: Callable[[np.random.Generator, float], Look],
+    rng: np.random.Generator,
+) -> ByteArray:
+    """Return an eye, drawn again while it is reddish and plain as only a bad retina may be."""
+    for _ in range(ATTEMPTS):
+        span = rng.uniform(*spans)
+        drawn = _one_eye(size_px, span, look_of(rng, span), rng)
+        red, green, _ = drawn.mean((0, 1))
+        if red <= REDDISH * green or fine_contrast(drawn) > LEAST_CONTRAST:
+            break
+    return drawn
 
 
 def eye_pair(size_px: int, rng: np.random.Generator) -> ByteArray:
@@ -293,10 +379,12 @@ def eye_pair(size_px: int, rng: np.random.Generator) -> ByteArray:
 EyeScene = Callable[[int, np.random.Generator], ByteArray]
 # Each kind with its share.
 EYES: tuple[tuple[EyeScene, float], ...] = (
-    (outer_eye, 0.42),
-    (iris_close_up, 0.33),
-    (closed_eye, 0.13),
-    (eye_pair, 0.12),
+    (outer_eye, 0.33),
+    (iris_close_up, 0.24),
+    (averted_eye, 0.12),
+    (pulled_lid, 0.09),
+    (closed_eye, 0.12),
+    (eye_pair, 0.10),
 )
 
 

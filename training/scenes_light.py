@@ -66,14 +66,21 @@ def cobalt(rgb: Plane, x: Plane, y: Plane, rng: np.random.Generator) -> Plane:
     return np.asarray(blue + dye * (grey / 255 * bump(y - 0.3, 0.8))[..., None])
 
 
+def barrier_filter(rgb: Plane, x: Plane, y: Plane, rng: np.random.Generator) -> Plane:
+    """Return the scene behind the yellow filter that is put in for fluorescein, in white light."""
+    tint = np.array([rng.uniform(0.7, 1.2), rng.uniform(0.7, 1.1), rng.uniform(0, 0.2)], np.float32)
+    return room(rgb * tint, x, y, rng)
+
+
 # Each light with its share of the eyes.
 LIGHTS: tuple[tuple[Light, float], ...] = (
-    (room, 0.27),
-    (flash, 0.18),
+    (room, 0.24),
+    (flash, 0.17),
     (infrared, 0.15),
     (fundus_camera, 0.23),
     (slit_lamp, 0.13),
     (cobalt, 0.04),
+    (barrier_filter, 0.04),
 )
 
 

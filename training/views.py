@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 
 from training.backbone import LITE0_MEAN, LITE0_STD
 from training.data import BoolArray, ByteArray, CropSet, FloatArray, resize_crop
-from training.degrade import colour_cast
 from training.pseudo_labels import shrink
 
 CAST_SHARE = 0.3  # of pictures that get colours of no camera
-CAST_REACH = 0.5  # of a channel's light, as a factor exp(+-reach)
+CAST_GREEN, CAST_BLUE = (0.25, 1.05), (0.0, 1.0)  # mean level of green to red's, and of blue to green's
+SHARPENED_SHARE = 0.25  # of pictures that are sharpened, as many cameras do
+SHARPENED_BY, SHARPENED_PX = (0.3, 2.0), (0.6, 2.0)  # amount of the unsharp mask, and its sigma
 COLOURED_SHARE = 0.5  # of pictures, where other pictures' colours are given: in those of one of them
-GAINS = (0.25, 4.0)  # of a channel, to reach them: more is noise
+GAINS = (0.02, 4.0)  # of a channel, to reach them: more is noise
 BRIGHTEST = 99.5  # percentile of a channel that may not clip
 GREY_SHARE = 0.1  # of pictures: as a camera of one channel gives them
 RED_FREE_SHARE = 0.5  # of these: the green light alone
@@ -123,6 +124,20 @@ def chromaticities(crops: CropSet, *, step: int = 8) -> FloatArray:
     )
 
 
+def random_chromaticity(rng: np.random.Generator) -> FloatArray:
+    """Return colours (3,) of no camera: from a deep red to yellow and white, with blue light or without."""
+    green = rng.uniform(*CAST_GREEN)
+    levels = np.array([1.0, green, green * rng.uniform(*CAST_BLUE)], np.float32)
+    return np.asarray(levels / levels.sum(), np.float32)
+
+
+def sharpened(rgb: ByteArray, rng: np.random.Generator) -> ByteArray:
+    """Return ``rgb`` (H, W, 3) with its fine detail raised by an unsharp mask."""
+    soft = cv2.GaussianBlur(rgb, (0, 0), rng.uniform(*SHARPENED_PX))
+    amount = rng.uniform(*SHARPENED_BY)
+    return np.asarray(cv2.addWeighted(rgb, 1 + amount, soft, -amount, 0))
+
+
 def in_colours_of(rgb: ByteArray, visible: BoolArray, wanted: FloatArray) -> ByteArray:
     """Return ``rgb`` (H, W, 3) as bright as it is, or darker where it would clip, of chromaticity ``wanted``.
 
@@ -154,7 +169,9 @@ def rendered_view(
     if colours is not None and rng.random() < COLOURED_SHARE:
         rgb = in_colours_of(rgb, visible, colours[rng.integers(len(colours))])
     if rng.random() < CAST_SHARE:
-        rgb = colour_cast(rgb, rng, reach=CAST_REACH)
+        rgb = in_colours_of(rgb, visible, random_chromaticity(rng))
+    if rng.random() < SHARPENED_SHARE:
+        rgb = sharpened(rgb, rng)
     if rng.random() < GREY_SHARE:
         rgb = of_one_channel(rgb, red_free=rng.random() < RED_FREE_SHARE)
     rgb = np.ascontiguousarray(rgb)

@@ -14,7 +14,22 @@ from training.not_fundus import (  # noqa: E402
 )
 from training.scene_parts import cool_colour, fine_contrast, levels, ramp, skin_tone, wandering_paths  # noqa: E402
 from training.scenes import SCENES, chart, glow, noise, texture  # noqa: E402
-from training.scenes_eye import EYES, Look, closed_eye, iris_close_up, random_eye, view_of  # noqa: E402
+from training.scenes_eye import (  # noqa: E402
+    EYES,
+    LEAST_CONTRAST,
+    REDDISH,
+    Look,
+    averted_eye,
+    averted_look,
+    closed_eye,
+    draw_eye,
+    draw_skin,
+    iris_close_up,
+    pulled_lid,
+    pulled_look,
+    random_eye,
+    view_of,
+)
 from training.scenes_iris import SPOKES, iris_texture  # noqa: E402
 from training.scenes_light import LIGHTS  # noqa: E402
 
@@ -181,7 +196,7 @@ def test_view_pixels_are_where_the_coordinates_say(mirror):
 
 
 def test_look_lids_meet_at_the_corners_and_part_between():
-    look = Look(0.8, 0.7, 0.0, 2.5, np.zeros(2), 0.3, "black", 0)
+    look = Look(0.8, 0.7, 0.0, 2.5, np.zeros(2), 0.3, "black", 0, 0)
     upper, lower = look.lids(np.array([-2.5, 0.0, 2.5]))
     assert upper == pytest.approx([0, -0.8, 0])
     assert lower == pytest.approx([0, 0.7, 0])
@@ -198,6 +213,38 @@ def test_iris_texture_closes_over_the_angle():
 def test_drawn_eyes_have_structure_open_or_closed():
     for draw, least in ((iris_close_up, 0.15), (closed_eye, 0.05)):
         assert np.mean([fine_contrast(draw(SIDE, rng(seed))) for seed in range(20)]) > least
+
+
+def test_averted_eyes_look_aside_with_their_iris_out_of_the_middle():
+    for seed in range(40):
+        across, down = averted_look(rng(seed), 3.0).gaze
+        assert np.hypot(across, down) > 1.1  # the limbus is at 1
+
+
+def test_pulled_lid_shows_red_between_white_and_lashes():
+    redder = 0
+    for seed in range(20):
+        look = pulled_look(rng(seed), 4.0)
+        view = view_of(SIDE, 6.0, np.zeros(2), 0.0)
+        rgb = draw_skin(SIDE, rng(seed, 1))
+        draw_eye(rgb, view, look, rng(seed, 2))
+        inside = look.lower - look.everted / 3  # on the axis, a third of the band above the lashes
+        row = int((inside / 6 + 0.5) * SIDE)
+        red, green, _ = rgb[row - 1 : row + 2, SIDE // 2 - 4 : SIDE // 2 + 4].mean((0, 1))
+        redder += int(red > 1.5 * green)
+    assert redder >= 16
+
+
+def test_eyes_without_an_iris_are_not_reddish_and_plain():
+    for draw in (averted_eye, pulled_lid):
+        drawn = [draw(SIDE, rng(seed)) for seed in range(60)]
+        plain = [
+            rgb
+            for rgb in drawn
+            if rgb[..., 0].mean() > REDDISH * rgb[..., 1].mean() and fine_contrast(rgb) <= LEAST_CONTRAST
+        ]
+        assert len(plain) <= 1
+        assert sum(rgb[..., 0].mean() > REDDISH * rgb[..., 1].mean() for rgb in drawn) > 5
 
 
 def test_eyes_in_photographs_lie_inside_them_and_are_darker_in_the_middle():

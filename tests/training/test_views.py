@@ -43,6 +43,31 @@ def test_of_one_channel_is_three_times_the_green_light_or_a_mean_of_all():
     assert np.all(grey[..., 0] <= rgb.max(2))
 
 
+def test_random_chromaticity_reaches_from_deep_red_to_yellow_without_blue():
+    from training.views import CAST_BLUE, CAST_GREEN, random_chromaticity
+
+    drawn = np.stack([random_chromaticity(np.random.default_rng(seed)) for seed in range(300)])
+    assert drawn.sum(1) == pytest.approx(np.ones(300), abs=1e-5)
+    green, blue = drawn[:, 1] / drawn[:, 0], drawn[:, 2] / drawn[:, 1]
+    for found, (low, high) in ((green, CAST_GREEN), (blue, CAST_BLUE)):
+        assert low - 1e-4 <= found.min() < low + 0.05
+        assert high - 0.05 < found.max() <= high + 1e-4
+
+
+def test_sharpened_raises_fine_detail_and_leaves_the_level():
+    from training.views import sharpened
+
+    wave = 100 + 20 * np.sin(np.arange(SIDE) * 2 * np.pi / 6)
+    rgb = np.repeat(np.tile(wave, (SIDE, 1))[..., None], 3, 2).astype(np.uint8)
+    for seed in range(10):
+        found = sharpened(rgb, np.random.default_rng(seed))
+        assert found.dtype == np.uint8
+        assert found.mean() == pytest.approx(rgb.mean(), abs=1)
+        assert 1.05 * rgb.std() < found.std() < 3.1 * rgb.std()
+    flat = np.full((SIDE, SIDE, 3), 70, np.uint8)
+    assert np.array_equal(sharpened(flat, np.random.default_rng(1)), flat)
+
+
 def test_rendered_view_of_some_pictures_is_grey():
     from tests.training.test_student import crop_set
     from training.views import GREY_SHARE, rendered_view

@@ -220,16 +220,6 @@ def test_combined_strength_is_what_neither_leaves() -> None:
     assert dg.combined_strength(half, most)[0] == pytest.approx(0.9, abs=1e-6)
 
 
-def test_colour_cast_changes_colour_and_hides_nothing() -> None:
-    rgb, visible = retina()
-    cast = dg.colour_cast(rgb, np.random.default_rng(1))
-    ratio = cast[visible].mean(0) / rgb[visible].mean(0)
-    assert ratio.max() - ratio.min() > 0.05
-    assert (
-        dg.visibility_loss(rgb, cast, visible)[visible].mean() < 0.3
-    )  # dimmer at most by exp(-0.7) of light
-
-
 def test_hidden_share_blur_hides_as_much_as_it_takes_and_a_veil_less() -> None:
     loss = np.float32([0.0, 0.5, 1.0])
     np.testing.assert_array_equal(dg.hidden_share(loss, "defocus"), loss)
