@@ -106,14 +106,14 @@ def random_scene(
         every = (*packaged_eyes(), *eyes)
         drawn = every[int(rng.integers(len(every)))]
         rgb = eye_in_photograph(drawn, size_px, rng) if real else random_eye(size_px, rng)
-        visible = _visible(size_px, rng)
+        visible = random_field(size_px, rng)
         camera_light = real  # a drawn one has its own
     elif rng.random() < PHOTOGRAPH_SHARE:
         rgb, visible = _photograph(size_px, rng)
         camera_light = True
     else:
         draw, _, camera_light = SCENES[place_by_share([share for _, share, _ in SCENES], rng)]
-        rgb, visible = draw(size_px, rng), _visible(size_px, rng)
+        rgb, visible = draw(size_px, rng), random_field(size_px, rng)
     camera_light = camera_light and rng.random() < 0.4 and fine_contrast(rgb) > LEAST_CONTRAST
     if camera_light:
         rgb = in_colours_of(rgb, visible, random_chromaticity(rng))
@@ -128,8 +128,8 @@ def random_scene(
     return blank_outside(rgb, visible), visible
 
 
-def _visible(size_px: int, rng: np.random.Generator) -> BoolArray:
-    """Return a round stop, one cut above and below, a rectangle, or the full square."""
+def random_field(size_px: int, rng: np.random.Generator) -> BoolArray:
+    """Return what is visible (S, S): a round stop, one cut above and below, a rectangle, or all."""
     axis = (np.arange(size_px, dtype=np.float32) + 0.5) / size_px - 0.5
     y, x = axis[:, None], axis[None, :]
     kind, cut = place_by_share(SHAPE_SHARES, rng), rng.uniform(0.3, 0.47)
@@ -168,7 +168,7 @@ def _photograph(size_px: int, rng: np.random.Generator) -> tuple[ByteArray, Bool
     x = int(rng.integers(picture.shape[1] - side + 1))
     crop = np.rot90(picture[y : y + side, x : x + side], int(rng.integers(4)))
     resized = cv2.resize(np.ascontiguousarray(crop), (size_px, size_px), interpolation=cv2.INTER_AREA)
-    return resized, _visible(size_px, rng)
+    return resized, random_field(size_px, rng)
 
 
 def _whole(picture: ByteArray, size_px: int) -> tuple[ByteArray, BoolArray]:

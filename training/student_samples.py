@@ -24,12 +24,13 @@ from training.degrade import (
     random_degradation,
 )
 from training.degrade_shapes import random_support, round_support
+from training.disordered import disordered
 from training.eye_photographs import Eye
 from training.loop import LoopSettings, Sample
-from training.not_fundus import random_scene
+from training.not_fundus import random_field, random_scene
 from training.pseudo_labels import badness, cells_within, rim_cells, to_grid
 from training.settings import settings
-from training.views import View, chromaticities, normalised, rendered_view
+from training.views import View, chromaticities, normalised, rendered, rendered_view
 
 REASON_CHANNELS = ("under_exposed", "over_exposed", "defocus", "haze", "occlusion")
 CHANNELS = ("anatomy_not_visible", *REASON_CHANNELS, "not_a_fundus")  # of the output, in the contract's words
@@ -109,6 +110,7 @@ SPOT_KINDS = ("under_exposed", "under_exposed", "haze", "haze", "haze", "defocus
 SPOT_SEVERITY = (0.5, 1.0)
 FOVEA_SHARE = 0.6  # of spots on pictures with a known fovea: on it; the others lie anywhere
 SPOT_DIAMETER = (0.4, 1.7)  # on the fovea, in disc diameters
+DISORDERED_SHARE = 0.35  # of what is no retina
 CLEAN_KEPT = 0.2  # of pictures to degrade that stay as they are: most photographs have no defect
 CLEAN_QUANTILE = 0.1  # of a map's cells in pictures of which hardly anything is hidden
 HIDDEN = 0.1  # of a cell: from here on what is taught there comes from the defect and not from the teacher
@@ -192,9 +194,7 @@ class StudentSamples:
 
     def _shown(self, crops: CropSet, foveas: FloatArray, index: int, rng: np.random.Generator) -> _Shown:
         size_px = self._settings.size_px
-        # The pool's and the annotated pictures' colours, each as often.
-        colours = self._colours[int(rng.integers(len(self._colours)))]
-        view, rgb, visible = rendered_view(crops, index, size_px, rng, colours)
+        view, rgb, visible = rendered_view(crops, index, size_px, rng, self._some_colours(rng))
         x, y, diameter = foveas[index]
         if not np.isfinite(x):
             return _Shown(view, rgb, visible, None)
@@ -257,9 +257,25 @@ class StudentSamples:
         severity = rng.uniform(*SPOT_SEVERITY)
         return degrade(rgb, shown.visible, kind, severity, rng, local=True, support=support)
 
+    def _disordered(self, rng: np.random.Generator) -> tuple[ByteArray, BoolArray]:
+        annotated = rng.random() < self._settings.annotated_share
+        crops = self._from.annotated if annotated else self._from.pool
+        index = int(rng.integers(len(crops)) if annotated else rng.choice(self._clean))
+        visible = random_field(self._settings.size_px, rng)
+        seen = np.asarray(crops.visible[index]) > 0
+        rgb = disordered(crops.rgb[index], seen, self._settings.size_px, rng)
+        return rendered(rgb, visible, rng, self._some_colours(rng)), visible
+
+    def _some_colours(self, rng: np.random.Generator) -> FloatArray:
+        """Return the chromaticities (n, 3) of the pool or of the annotated pictures, each as often."""
+        return self._colours[int(rng.integers(len(self._colours)))]
+
     def _not_fundus(self, rng: np.random.Generator) -> Sample:
         """Return a scene. A model to start from keeps its map of it: what it sees there, it was taught."""
-        rgb, visible = random_scene(self._settings.size_px, rng, self._from.eyes)
+        if rng.random() < DISORDERED_SHARE:
+            rgb, visible = self._disordered(rng)
+        else:
+            rgb, visible = random_scene(self._settings.size_px, rng, self._from.eyes)
         grid = self._settings.grid
         nothing = np.ones((grid, grid), np.float32)
         trust = to_grid(visible, grid) * (0.0 if self._settings.start else 1.0)

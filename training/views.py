@@ -163,9 +163,19 @@ def rendered_view(
     """
     view = random_view(crops.rgb[index].shape[0], rng)
     rgb = resize_crop(view.of(crops.rgb[index]), size_px)
+    visible = shrink(view.of(crops.visible[index]), size_px)
+    return view, rendered(rgb, visible, rng, colours), visible
+
+
+def rendered(
+    rgb: ByteArray, visible: BoolArray, rng: np.random.Generator, colours: FloatArray | None = None
+) -> ByteArray:
+    """Return ``rgb`` (S, S, 3) as another camera might render it: colours, sharpening, one channel, a stamp.
+
+    ``colours``: chromaticities (n, 3) of other pictures. Pixels that are not ``visible`` may hold anything.
+    """
     _harmless().set_random_seed(int(rng.integers(2**31)))
     rgb = _harmless()(image=rgb)["image"]
-    visible = shrink(view.of(crops.visible[index]), size_px)
     if colours is not None and rng.random() < COLOURED_SHARE:
         rgb = in_colours_of(rgb, visible, colours[rng.integers(len(colours))])
     if rng.random() < CAST_SHARE:
@@ -177,7 +187,7 @@ def rendered_view(
     rgb = np.ascontiguousarray(rgb)
     if rng.random() < STAMP_SHARE:
         _stamp(rgb, visible, rng)
-    return view, rgb, visible
+    return rgb
 
 
 def of_one_channel(rgb: ByteArray, *, red_free: bool) -> ByteArray:
