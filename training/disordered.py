@@ -18,6 +18,7 @@ BENT_SHARE, BENT_PART_SHARE = 0.6, 0.4  # of disordered pictures, and of the sma
 BUMPS = (5, 9)  # of the field that bends, a side
 BEND = (0.6, 1.1)  # of a bump's width: standard deviation of the shift at its middle
 PART = (0.18, 0.34)  # of a crop's side: less than any camera's field that is shown (training.views)
+LEAST_PART_PX = 64  # the least that the core resizes
 PART_TRIES = 8
 PART_CONTRAST = 0.05  # of a part: less shows no vessel, and a bad retina looks alike
 
@@ -41,8 +42,8 @@ def bent(rgb: ByteArray, rng: np.random.Generator) -> ByteArray:
 def _part(rgb: ByteArray, visible: BoolArray, rng: np.random.Generator) -> ByteArray | None:
     size = rgb.shape[0]
     for _ in range(PART_TRIES):
-        side = int(size * rng.uniform(*PART))
-        x, y = (int(rng.integers(0, size - side)) for _ in range(2))
+        side = max(LEAST_PART_PX, int(size * rng.uniform(*PART)))
+        x, y = (int(rng.integers(0, size - side + 1)) for _ in range(2))
         window = np.s_[y : y + side, x : x + side]
         if visible[window].all() and fine_contrast(rgb[window]) > PART_CONTRAST:
             return np.ascontiguousarray(rgb[window])

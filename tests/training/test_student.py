@@ -111,6 +111,21 @@ def test_sample_of_no_fundus_shows_nothing():
         assert sample["reasons_known"].item() == 0
 
 
+def test_sample_of_a_disordered_retina_is_no_fundus(monkeypatch):
+    from training import student_samples
+
+    def never(*arguments):
+        raise AssertionError("a scene")
+
+    monkeypatch.setattr(student_samples, "DISORDERED_SHARE", 1.0)
+    monkeypatch.setattr(student_samples, "random_scene", never)
+    make, settings = samples(degraded_share=0.0, not_fundus_share=1.0)
+    for sample in drawn(make, 8):
+        assert sample["image"].shape == (3, settings.size_px, settings.size_px)
+        assert sample["not_fundus"].item() == 1
+        assert sample["target"].min() == 1
+
+
 def test_sample_same_generator_gives_the_same():
     make, _ = samples()
     for first, again in zip(drawn(make, 8), drawn(make, 8), strict=True):
