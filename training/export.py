@@ -62,20 +62,16 @@ def judged_graph(model: Student, size_px: int, images: FloatArray) -> tuple[byte
 
 @dataclass(frozen=True)
 class Graded:
-    """Of N pictures, the share of the anatomy that is hidden (N,), and their scores (N,).
-
-    ``scores`` count the field's zones by ZONE_WEIGHTS, ``plain_scores`` every visible area alike.
-    """
+    """Of N pictures, the share of the anatomy that is hidden (N,), and their scores (N,) by ZONE_WEIGHTS."""
 
     lost: FloatArray
     scores: FloatArray
-    plain_scores: FloatArray
 
 
-def scores_of(model: Student, rgb: ByteArray, weights: FloatArray) -> FloatArray:
-    """Return the score by ZONE_WEIGHTS, and the plain one, of a crop (S, S, 3) with weights (g, g)."""
+def score_of(model: Student, rgb: ByteArray, weights: FloatArray) -> float:
+    """Return the score of a crop (S, S, 3) with weights (g, g)."""
     counted = weights * zone_counts(*weights.shape)
-    return 1 - badness(predict(model, rgb[None]), np.stack([counted, weights]))
+    return float(1 - badness(predict(model, rgb[None]), counted[None])[0])
 
 
 def graded_pictures(model: Student, clean: CropSet, size_px: int, grid: int, count: int, seed: int) -> Graded:
@@ -84,10 +80,10 @@ def graded_pictures(model: Student, clean: CropSet, size_px: int, grid: int, cou
     rng = np.random.default_rng(seed)
     for index in track(range(min(count, len(clean))), "operating points"):
         rgb, visible, weights = crop_on_grid(clean, index, size_px, grid)
-        found.append((0.0, *scores_of(model, rgb, weights)))
+        found.append((0.0, score_of(model, rgb, weights)))
         for _ in range(6):
             damaged, share = graded_degradation(rgb, visible, rng)
-            found.append((share, *scores_of(model, damaged.rgb, weights)))
+            found.append((share, score_of(model, damaged.rgb, weights)))
     return Graded(*np.array(found, np.float32).T)
 
 
@@ -125,9 +121,6 @@ def run(config: Config, pool: CropSet, clean: CropSet, out: Path, manifest_hash:
         )
         points[name] = OperatingPoint(good, min(usable, good), ZONE_WEIGHTS).to_dict()
         accuracy[name] = [good_accuracy, usable_accuracy]
-    # What any of them would call good is a retina; a refusal asks for the plain score.
-    readable = max(good for good, _ in OPERATING_POINTS.values())
-    refusal_max_score, _ = best_limit(graded.lost, graded.plain_scores, readable)
     threshold = region_threshold(
         model, clean, settings.size_px, settings.grid, config.export.calibration_pictures, config.seed + 6
     )
@@ -143,7 +136,7 @@ def run(config: Config, pool: CropSet, clean: CropSet, out: Path, manifest_hash:
                 graph,
                 "fp32",
                 True,
-                answers(refusal.min_probability, refusal_max_score),
+                answers(refusal.min_probability),
                 (settings.grid, settings.grid),
                 parity,
                 threshold.probability,

@@ -50,13 +50,12 @@ REASON_LIMITS = {"region_min_strength": 0.1, "picture_min_strength": 0.1}
 SCORE_MARGIN = 0.02  # of a score: nearer to 0 or 1 a difference says nothing
 
 
-def answers(not_a_fundus_min: float = 0.5, not_a_fundus_max_score: float = 1.0) -> Channels:
-    """Return what the channels say.
+def answers(not_a_fundus_min: float = 0.5) -> Channels:
+    """Return what the channels say; a picture is refused from the probability ``not_a_fundus_min`` on.
 
-    A picture is refused from the probability ``not_a_fundus_min`` on, unless its score is greater than
-    ``not_a_fundus_max_score``.
+    The map has no say in that: other tissue has vessels too, and it sees them.
     """
-    limits = {"min_probability": not_a_fundus_min, "max_score": not_a_fundus_max_score}
+    limits = {"min_probability": not_a_fundus_min, "max_score": 1.0}
     return Channels(CHANNELS, REASON_LIMITS, limits)
 
 
