@@ -1,92 +1,114 @@
-"""The student's answer "not a fundus", fitted anew on what it sees: its other answers stay as they are.
+"""The student's answer "not a fundus", learned once more with retinas in disorder; the others are held.
 
-The answer is one logit a picture, the mean over the field, and so linear in the mean of the features that the
-head reads: a logistic regression on these is its best. Real pictures are the pool's, as they are, their
-green light alone, and as other cameras might have shown them (training.views), half of the last degraded on
-top, but not HOPELESS; the others are as many scenes of training.not_fundus.
+Other tissue has vessels too, and who was shown none takes any vessels for a retina's. To see whether there
+are a disc, arcades and a macula in their places the judge has to learn new features, on which all its
+answers rest; so a copy of it as it was answers beside it, and both are to say the same but of the last
+channel.
 
     python -m training.refusal_answer --config training/configs/cpu.toml --data FOLDER --run runs/NAME
 
-does it for a finished run, whose export is to be made again.
+does it for a finished run, whose export is to be made again. It goes on at its last checkpoint, and begins
+with ``student.first.pt``, the student as the run had left it, if it was done before.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+import copy
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
+from lightning.fabric import Fabric
+from torch import nn
+from torch.nn import functional as F
 
-from training.data import CropSet, FloatArray
-from training.eye_photographs import Eye
-from training.progress import track
-from training.pseudo_labels import crop_on_grid
-from training.refusal_limit import Shown, by_another_camera, scenes
-from training.student import Student
-from training.views import normalised, of_one_channel
+from training.loop import Batch, LoopSettings, train
+from training.student import Student, load_student, save_student, score_logit, teaching_of
+from training.student_samples import StudentSamples, StudentSettings, Teaching
 
-PICTURES = 1200  # of the pool at least, spread evenly, each as three pictures, and as many scenes
-RIDGE_C = 1.0  # inverse strength of the ridge on standardised features
+LOOP = LoopSettings(iterations=900, batch=16, learning_rate=1e-3, average=0.99)
+NOT_FUNDUS_SHARE, DEGRADED_SHARE = 0.4, 0.3  # of the samples; the rest are pictures as they are
+DISORDERED_SHARE = 0.5  # of what is no retina
+HELD_WEIGHT, SCORE_WEIGHT, REFUSAL_WEIGHT = 2.0, 0.5, 1.0
 SEED_OFFSET = 5000  # from the training's seed
-BATCH = 16
+STUDENT, FIRST = "student.pt", "student.first.pt"
 
 
-def real_pictures(pool: CropSet, size_px: int, grid: int, seed: int) -> Iterator[Shown]:
-    """Yield pictures of the pool, three ways each, a function of the seed."""
-    for index in track(range(0, len(pool), max(1, len(pool) // PICTURES)), "real pictures"):
-        rgb, _, weights = crop_on_grid(pool, index, size_px, grid)
-        yield rgb, weights
-        yield of_one_channel(rgb, red_free=True), weights
-        yield from by_another_camera(pool, index, size_px, grid, seed)
+class Held(nn.Module):
+    """A student that learns beside its judge and head as they were: the logits (B, 7, g, g) of both."""
+
+    def __init__(self, student: Student) -> None:
+        super().__init__()
+        self.student = student
+        self.judge = copy.deepcopy(student.judge)
+        self.head = copy.deepcopy(student.head)
+        self._keep()
+
+    def _keep(self) -> None:
+        for module in (self.student.backbone, self.student.sight, self.judge, self.head):
+            module.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> Held:
+        """Set training mode, except for what is kept."""
+        super().train(mode)
+        self._keep()
+        return self
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return both."""
+        maps = self.student.backbone(image)
+        seen = self.student.sight(maps)
+        now = self.student.head(torch.cat([seen, self.student.judge(image, maps, seen)], 1))
+        return now, self.head(torch.cat([seen, self.judge(image, maps, seen)], 1))
 
 
-@torch.no_grad()
-def mean_features(model: Student, pictures: Iterable[Shown]) -> FloatArray:
-    """Return (N, C): what the head reads of each picture, its mean over the field."""
-    rows: list[FloatArray] = []
-    pictures = iter(pictures)
-    while batch := list(islice(pictures, BATCH)):
-        image = torch.stack([normalised(rgb) for rgb, _ in batch])
-        features = model.features(image.contiguous(memory_format=torch.channels_last)).numpy()
-        rows += [
-            (each * weights).sum((1, 2)) / weights.sum()
-            for each, (_, weights) in zip(features, batch, strict=True)
-        ]
-    return np.stack(rows)
+def held_loss(model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
+    """Return the terms of the loss of a `Held` student.
+
+    The relative entropy of its answers but the last to what they were, summed over the channels, the squared
+    difference of the score's logits, and cross-entropy of "not a fundus", the mean of its logits over the
+    field.
+    """
+    now, before = (each.float() for each in model(batch["image"]))
+    weight = batch["weight"]
+    share = weight / weight.sum((1, 2, 3), keepdim=True).clamp_min(1)
+    said, was = now[:, :-1], before[:, :-1]
+    truth = was.sigmoid()
+    entropy = F.binary_cross_entropy_with_logits(said, truth, reduction="none")
+    least = F.binary_cross_entropy_with_logits(was, truth, reduction="none")
+    score_error = score_logit(said[:, :1].sigmoid(), share) - score_logit(truth[:, :1], share)
+    refusal = F.binary_cross_entropy_with_logits((now[:, -1:] * share).sum((2, 3)), batch["not_fundus"])
+    return {
+        "held": HELD_WEIGHT * ((entropy - least) * share).sum((1, 2, 3)).mean(),
+        "score": SCORE_WEIGHT * score_error.square().mean(),
+        "not_fundus": REFUSAL_WEIGHT * refusal,
+    }
 
 
-def fitted_row(real: FloatArray, others: FloatArray) -> tuple[NDArray[np.float64], float]:
-    """Return weights (C,) and bias of the logit that tells ``others`` (M, C) from ``real`` (N, C)."""
-    from sklearn.linear_model import LogisticRegression
-
-    table = np.concatenate([real, others]).astype(np.float64)
-    mean, deviation = table.mean(0), table.std(0) + 1e-6
-    truth = np.repeat([False, True], [len(real), len(others)])
-    fit = LogisticRegression(C=RIDGE_C, max_iter=3000).fit((table - mean) / deviation, truth)
-    weights = fit.coef_[0] / deviation
-    return weights, float(fit.intercept_[0] - weights @ mean)
-
-
-@torch.no_grad()
-def refit(model: Student, pool: CropSet, size_px: int, grid: int, seed: int, eyes: Sequence[Eye]) -> None:
-    """Fit the last channel of ``model``'s head anew; ``eyes``: in photographs, for `random_scene`."""
-    model.eval()
-    real = mean_features(model, real_pictures(pool, size_px, grid, seed))
-    others = mean_features(model, scenes(len(real), size_px, grid, seed, eyes))
-    weights, bias = fitted_row(real, others)
-    model.head.weight[-1, :, 0, 0] = torch.from_numpy(weights).float()
-    model.head.bias[-1] = bias
+def relearn(
+    fabric: Fabric,
+    student: Student,
+    teaching: Teaching,
+    settings: StudentSettings,
+    folder: Path,
+    seed: int,
+    loop: LoopSettings = LOOP,
+) -> Student:
+    """Return ``student`` with the answer learned once more; checkpoints go to ``folder``."""
+    mixed = replace(settings, not_fundus_share=NOT_FUNDUS_SHARE, degraded_share=DEGRADED_SHARE)
+    samples = StudentSamples(teaching, mixed, disordered_share=DISORDERED_SHARE)
+    held = Held(student).to(memory_format=torch.channels_last)
+    trained = train(fabric, held, samples, held_loss, loop, seed=seed, folder=folder, name="refusal")
+    return trained.float().student
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Fit the answer of the run that the command line names."""
+    """Teach the answer of the run that the command line names."""
     from training import config as recipe
     from training.run import Pipeline, make_fabric
-    from training.student import load_student, save_student, shown_eyes
 
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -96,15 +118,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--run", type=Path, required=True, help="folder of training.run, student done")
     options = parser.parse_args(arguments)
     config = recipe.load(options.config)
-    settings = config.student
-    pool = Pipeline(config, options.data, options.run, make_fabric(config)).pool()
-    path = options.run / "student.pt"
-    model = load_student(path).to(memory_format=torch.channels_last)
-    eyes = shown_eyes(settings, options.run)
-    refit(model, pool, settings.size_px, settings.grid, config.seed + SEED_OFFSET, eyes)
-    save_student(model, settings.size_px, path)
+    fabric = make_fabric(config)
+    pipeline = Pipeline(config, options.data, options.run, fabric)
+    first = options.run / FIRST
+    if not first.is_file():
+        shutil.copyfile(options.run / STUDENT, first)
+    teaching = teaching_of(config.student, pipeline.pool(), pipeline.annotated(), options.run)
+    seed = config.seed + SEED_OFFSET
+    student = relearn(fabric, load_student(first), teaching, config.student, options.run, seed)
+    if not fabric.is_global_zero:
+        return
+    save_student(student, config.student.size_px, options.run / STUDENT)
     (options.run / "export.done.json").unlink(missing_ok=True)
-    print(f"wrote {path}; python -m training.run --stages export makes the model of it")
+    print(f"wrote {options.run / STUDENT}; python -m training.run --stages export makes the model of it")
 
 
 if __name__ == "__main__":

@@ -130,9 +130,13 @@ class Pipeline:
         clean = self._vessel_pictures("train")
         teacher.run(self.fabric, self.config.teacher, self.pool(), clean, self.out, self.config.seed + 2)
 
+    def annotated(self) -> CropSet:
+        """Return the crops of the vessel sets' training pictures."""
+        return self._vessel_pictures("train")
+
     def _student(self) -> None:
-        annotated = self._vessel_pictures("train")
-        student.run(self.fabric, self.config.student, self.pool(), annotated, self.out, self.config.seed + 3)
+        settings, annotated = self.config.student, self.annotated()
+        student.run(self.fabric, settings, self.pool(), annotated, self.out, self.config.seed + 3)
 
     def _export(self) -> None:
         if self.fabric.is_global_zero:

@@ -268,7 +268,7 @@ def student_loss(settings: StudentSettings, model: nn.Module, batch: Batch) -> d
     entropy = F.binary_cross_entropy_with_logits(bad, target, reduction="none")
     share = weight / weight.sum((1, 2, 3), keepdim=True).clamp_min(1)
     taught = (trust.sum((1, 2, 3)) > 0).float()
-    score_error = _score_logit(probability, share) - _score_logit(target, share)
+    score_error = score_logit(probability, share) - score_logit(target, share)
     amended = (amendment.square() * share).sum((1, 2, 3))
     known = weight * batch["reasons_known"][:, :, None, None]
     causes = F.binary_cross_entropy_with_logits(reasons, batch["reasons"], reduction="none")
@@ -290,7 +290,7 @@ def student_loss(settings: StudentSettings, model: nn.Module, batch: Batch) -> d
     }
 
 
-def _score_logit(map_: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+def score_logit(map_: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
     """Return (B,) the logit of the map's mean over the field, kept SCORE_MARGIN away from 0 and 1."""
     mean = (map_ * share).sum((1, 2, 3))
     return torch.logit(SCORE_MARGIN + (1 - 2 * SCORE_MARGIN) * mean)
@@ -308,10 +308,8 @@ def shown_eyes(settings: StudentSettings, out: Path) -> tuple[Eye, ...]:
     return fetched_eyes(out / "cache" / "eyes") if settings.eye_photographs else ()
 
 
-def run(
-    fabric: Fabric, settings: StudentSettings, pool: CropSet, annotated: CropSet, out: Path, seed: int
-) -> None:
-    """Train the student on the pool and the vessel sets' ``annotated`` pictures; write the stage's files."""
+def teaching_of(settings: StudentSettings, pool: CropSet, annotated: CropSet, out: Path) -> Teaching:
+    """Return what samples are drawn from: the pool, the vessel sets' ``annotated`` pictures, and the maps."""
     weights = np.stack([to_grid(shrink(seen, settings.size_px), settings.grid) for seen in pool.visible])
     if settings.start:
         logits = cached_array(
@@ -328,7 +326,14 @@ def run(
         for name, crops in (("pool", pool), ("annotated", annotated))
     ]
     eyes = shown_eyes(settings, out)
-    teaching = Teaching(pool, maps, measured, level, annotated, foveas[0], foveas[1], eyes)
+    return Teaching(pool, maps, measured, level, annotated, foveas[0], foveas[1], eyes, weights)
+
+
+def run(
+    fabric: Fabric, settings: StudentSettings, pool: CropSet, annotated: CropSet, out: Path, seed: int
+) -> None:
+    """Train the student on the pool and the vessel sets' ``annotated`` pictures; write the stage's files."""
+    teaching = teaching_of(settings, pool, annotated, out)
     torch.manual_seed(seed)
     shape = Shape(settings.width, settings.judge_width, settings.judge_rounds)
     model = Student(shape, pretrained=not settings.start)
@@ -346,11 +351,12 @@ def run(
         return
     model = taught.float().finished()
     save_student(model, settings.size_px, out / "student.pt")
+    measured = teaching.badness
     order = np.argsort(measured)
     picked = order[np.linspace(0, len(order) - 1, 12).astype(int)]
     rgb = crops_at(pool, picked, settings.size_px)
     maps = predict(model, rgb)
-    scores = 1 - badness(maps, weights[picked])
+    scores = 1 - badness(maps, teaching.weights[picked])
     rows = [
         ([rgb[k], figures.blend(rgb[k], maps[k])], f"score {scores[k]:.2f}, taught {1 - measured[index]:.2f}")
         for k, index in enumerate(picked)

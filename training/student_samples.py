@@ -110,7 +110,6 @@ SPOT_KINDS = ("under_exposed", "under_exposed", "haze", "haze", "haze", "defocus
 SPOT_SEVERITY = (0.5, 1.0)
 FOVEA_SHARE = 0.6  # of spots on pictures with a known fovea: on it; the others lie anywhere
 SPOT_DIAMETER = (0.4, 1.7)  # on the fovea, in disc diameters
-DISORDERED_SHARE = 0.35  # of what is no retina
 CLEAN_KEPT = 0.2  # of pictures to degrade that stay as they are: most photographs have no defect
 CLEAN_QUANTILE = 0.1  # of a map's cells in pictures of which hardly anything is hidden
 HIDDEN = 0.1  # of a cell: from here on what is taught there comes from the defect and not from the teacher
@@ -154,7 +153,8 @@ class Teaching:
     annotated: CropSet
     pool_foveas: FloatArray
     annotated_foveas: FloatArray
-    eyes: tuple[Eye, ...] = ()  # from outside, in photographs
+    eyes: tuple[Eye, ...]  # from outside, in photographs
+    weights: FloatArray  # (N, g, g) the share of each cell of the pool's pictures that is visible
 
 
 @dataclass(frozen=True)
@@ -175,8 +175,12 @@ class StudentSamples:
     (1,).
     """
 
-    def __init__(self, teaching: Teaching, settings: StudentSettings) -> None:
+    def __init__(
+        self, teaching: Teaching, settings: StudentSettings, *, disordered_share: float = 0.0
+    ) -> None:
+        """``disordered_share``: of what is no retina, made of retinas in disorder (training.disordered)."""
         self._from = teaching
+        self._disordered_share = disordered_share
         self._settings = settings
         order = np.argsort(teaching.badness)
         self._clean = order[: max(1, int(settings.clean_share * len(order)))]
@@ -272,7 +276,7 @@ class StudentSamples:
 
     def _not_fundus(self, rng: np.random.Generator) -> Sample:
         """Return a scene. A model to start from keeps its map of it: what it sees there, it was taught."""
-        if rng.random() < DISORDERED_SHARE:
+        if rng.random() < self._disordered_share:
             rgb, visible = self._disordered(rng)
         else:
             rgb, visible = random_scene(self._settings.size_px, rng, self._from.eyes)

@@ -31,7 +31,7 @@ def crop_set(count):
     )
 
 
-def samples(**changes):
+def samples(disordered_share=0.0, **changes):
     from training import config
     from training.student_samples import StudentSamples, Teaching
 
@@ -40,8 +40,18 @@ def samples(**changes):
     teacher = np.stack([np.full((GRID, GRID), share, np.float32) for share in (0.1, 0.6, 0.9, 0.9)])
     known, unknown = (np.full((count, 3), value, np.float32) for count, value in ((2, SIDE / 2), (4, np.nan)))
     known[:, 2] = 30
-    teaching = Teaching(crop_set(4), teacher, teacher.mean((1, 2)), CLEAN, crop_set(2), unknown, known)
-    return StudentSamples(teaching, settings), settings
+    teaching = Teaching(
+        crop_set(4),
+        teacher,
+        teacher.mean((1, 2)),
+        CLEAN,
+        crop_set(2),
+        unknown,
+        known,
+        (),
+        np.ones_like(teacher),
+    )
+    return StudentSamples(teaching, settings, disordered_share=disordered_share), settings
 
 
 def drawn(make, count=40):
@@ -117,9 +127,8 @@ def test_sample_of_a_disordered_retina_is_no_fundus(monkeypatch):
     def never(*arguments):
         raise AssertionError("a scene")
 
-    monkeypatch.setattr(student_samples, "DISORDERED_SHARE", 1.0)
     monkeypatch.setattr(student_samples, "random_scene", never)
-    make, settings = samples(degraded_share=0.0, not_fundus_share=1.0)
+    make, settings = samples(disordered_share=1.0, degraded_share=0.0, not_fundus_share=1.0)
     for sample in drawn(make, 8):
         assert sample["image"].shape == (3, settings.size_px, settings.size_px)
         assert sample["not_fundus"].item() == 1
