@@ -102,6 +102,8 @@ def relearn(
     samples = StudentSamples(teaching, mixed, disordered_share=DISORDERED_SHARE)
     held = Held(student).to(memory_format=torch.channels_last)
     trained = train(fabric, held, samples, held_loss, loop, seed=seed, folder=folder, name="refusal")
+    if not isinstance(trained, Held):
+        raise TypeError(f"trained is {type(trained).__name__}, expected Held")
     return trained.float().student
 
 

@@ -1,4 +1,7 @@
-"""The answer "not a fundus", fitted anew on what a student sees."""
+"""The answer "not a fundus", learned once more beside the student as it was."""
+
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,12 +9,12 @@ import pytest
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.train
 
-from tests.training.test_student import SIDE, crop_set  # noqa: E402
+from tests.training.test_student import GRID, SIDE, samples  # noqa: E402
 
-GRID = SIDE // 16  # of the student
+CHANNELS = 7
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def student():
     from training.student import Shape, Student
 
@@ -19,38 +22,86 @@ def student():
     return Student(Shape(16, 16, 1), pretrained=False).eval()
 
 
-def test_fitted_row_tells_the_two_apart_whatever_the_features_scales():
-    from training.refusal_answer import fitted_row
-
-    rng = np.random.default_rng(1)
-    scale = np.array([100.0, 0.01, 1.0])
-    real, others = (rng.normal(middle, 1, (200, 3)) * scale for middle in (-2, 2))
-    weights, bias = fitted_row(real, others)
-    assert (real @ weights + bias < 0).mean() > 0.99
-    assert (others @ weights + bias > 0).mean() > 0.99
+def batch_of(count=2):
+    weight = torch.ones(count, 1, GRID, GRID)
+    weight[:, :, 0] = 0
+    truth = torch.tensor([[1.0], [0.0]]).repeat(count // 2, 1)
+    return {"image": torch.zeros(count, 3, SIDE, SIDE), "weight": weight, "not_fundus": truth}
 
 
-def test_mean_features_times_the_row_are_the_runtimes_logit(student):
-    from training.refusal_answer import mean_features, real_pictures
-    from training.refusal_limit import not_fundus_logit
-
-    shown = list(real_pictures(crop_set(2), SIDE, GRID, seed=3))
-    assert 4 <= len(shown) <= 6  # as it is, its green light, and a view unless that is hopeless
-    weights = student.head.weight[-1, :, 0, 0].detach().numpy()
-    expected = [not_fundus_logit(student, rgb, cells) for rgb, cells in shown]
-    said = mean_features(student, shown) @ weights + student.head.bias[-1].item()
-    assert said == pytest.approx(expected, abs=1e-4)
+def says(now, before):
+    return lambda _: (now, before)
 
 
-def test_refit_changes_the_last_answer_alone_and_is_repeatable(student):
-    from training.refusal_answer import refit
+def test_held_student_says_at_first_what_it_said(student):
+    from training.refusal_answer import Held
 
+    image = torch.randn(1, 3, SIDE, SIDE)
+    with torch.no_grad():
+        now, before = Held(student).eval()(image)
+    assert now.shape == (1, CHANNELS, SIDE // 16, SIDE // 16)
+    assert torch.equal(now, before)
+
+
+def test_held_loss_is_nil_but_for_the_refusal_where_nothing_has_changed():
+    from training.refusal_answer import held_loss
+
+    before = torch.randn(2, CHANNELS, GRID, GRID)
+    now = before.clone()
+    now[:, -1] = torch.tensor([30.0, -30.0])[:, None, None]
+    assert sum(held_loss(says(now, before), batch_of()).values()).item() == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.parametrize("channel", range(CHANNELS - 1))
+def test_held_loss_counts_each_other_answer_inside_the_field_alone(channel):
+    from training.refusal_answer import held_loss
+
+    before = torch.zeros(2, CHANNELS, GRID, GRID)
+    outside, inside = before.clone(), before.clone()
+    outside[:, channel, 0] = 3
+    inside[:, channel, 1] = 3
+    assert held_loss(says(outside, before), batch_of())["held"].item() == pytest.approx(0, abs=1e-6)
+    assert held_loss(says(inside, before), batch_of())["held"].item() > 0.05
+
+
+def test_held_loss_of_the_refusal_is_of_the_mean_over_the_field():
+    from training.refusal_answer import REFUSAL_WEIGHT, held_loss
+
+    before = torch.zeros(2, CHANNELS, GRID, GRID)
+    wrong = before.clone()
+    wrong[:, -1] = torch.tensor([-4.0, 4.0])[:, None, None]
+    wrong[:, -1, 0] *= -100  # outside the field
+    expected = REFUSAL_WEIGHT * np.log1p(np.exp(4))
+    assert held_loss(says(wrong, before), batch_of())["not_fundus"].item() == pytest.approx(
+        expected, abs=1e-3
+    )
+
+
+def test_relearn_leaves_what_the_map_is_read_from_and_is_repeatable(student, tmp_path):
+    from lightning.fabric import Fabric
+
+    from training import config
+    from training.refusal_answer import LOOP, relearn
+    from training.student_samples import StudentSamples
+
+    make, _ = samples()
+    assert isinstance(make, StudentSamples)
+    recipe = Path(__file__).parents[2] / "training/configs/toy.toml"
+    settings = replace(config.load(recipe).student, size_px=SIDE, grid=SIDE // 16)
+    teaching = replace(
+        make._from,
+        maps=np.full((4, SIDE // 16, SIDE // 16), 0.2, np.float32),
+        weights=np.ones((4, SIDE // 16, SIDE // 16), np.float32),
+    )
+    loop = replace(LOOP, iterations=2, batch=2, workers=0, checkpoint_every=1)
     before = {key: value.clone() for key, value in student.state_dict().items()}
-    refit(student, crop_set(3), SIDE, GRID, seed=4, eyes=())
-    after = {key: value.clone() for key, value in student.state_dict().items()}
-    changed = [key for key in before if not torch.equal(before[key], after[key])]
-    assert changed == ["head.weight", "head.bias"]
-    assert torch.equal(before["head.weight"][:-1], after["head.weight"][:-1])
-    assert torch.equal(before["head.bias"][:-1], after["head.bias"][:-1])
-    refit(student, crop_set(3), SIDE, GRID, seed=4, eyes=())
-    assert torch.allclose(student.head.weight, after["head.weight"])
+    found = []
+    for folder in ("first", "again"):
+        student.load_state_dict(before)
+        learned = relearn(
+            Fabric(accelerator="cpu", devices=1), student, teaching, settings, tmp_path / folder, 4, loop
+        )
+        found.append({key: value.clone() for key, value in learned.state_dict().items()})
+    assert all(torch.equal(found[0][key], found[1][key]) for key in before)
+    changed = {key.split(".")[0] for key in before if not torch.equal(before[key], found[0][key])}
+    assert changed == {"judge", "head"}
