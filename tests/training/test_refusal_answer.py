@@ -26,7 +26,8 @@ def batch_of(count=2):
     weight = torch.ones(count, 1, GRID, GRID)
     weight[:, :, 0] = 0
     truth = torch.tensor([[1.0], [0.0]]).repeat(count // 2, 1)
-    return {"image": torch.zeros(count, 3, SIDE, SIDE), "weight": weight, "not_fundus": truth}
+    trust = torch.zeros_like(weight)
+    return {"image": torch.zeros(count, 3, SIDE, SIDE), "weight": weight, "trust": trust, "not_fundus": truth}
 
 
 def says(now, before):
@@ -62,6 +63,18 @@ def test_held_loss_counts_each_other_answer_inside_the_field_alone(channel):
     inside[:, channel, 1] = 3
     assert held_loss(says(outside, before), batch_of())["held"].item() == pytest.approx(0, abs=1e-6)
     assert held_loss(says(inside, before), batch_of())["held"].item() > 0.05
+
+
+def test_held_loss_counts_cells_of_known_defects_more():
+    from training.refusal_answer import held_loss
+
+    before = torch.zeros(2, CHANNELS, GRID, GRID)
+    now = before.clone()
+    now[:, 0, 1, 1] = 3
+    plain, trusted = batch_of(), batch_of()
+    trusted["trust"][:, :, 1, 1] = 4
+    once, more = (held_loss(says(now, before), batch)["held"].item() for batch in (plain, trusted))
+    assert more > 3 * once
 
 
 def test_held_loss_of_the_refusal_is_of_the_mean_over_the_field():
