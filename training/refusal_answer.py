@@ -69,8 +69,8 @@ def held_loss(model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
     """Return the terms of the loss of a `Held` student.
 
     The relative entropy of its answers but the last to what they were, summed over the channels, most in the
-    cells of known defects, the squared difference of the score's logits, and cross-entropy of "not a fundus", the mean of its logits over the
-    field.
+    cells of known defects; the squared difference of the score's logits; and cross-entropy of "not a fundus",
+    the mean of its logits over the field.
     """
     now, before = (each.float() for each in model(batch["image"]))
     weight = batch["weight"]
