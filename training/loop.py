@@ -7,6 +7,7 @@ import csv
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from training.settings import settings
 
 Batch = Mapping[str, torch.Tensor]
 Sample = dict[str, torch.Tensor]
+Network = TypeVar("Network", bound=nn.Module)
 
 
 @settings
@@ -67,7 +69,7 @@ class SeededSamples(Dataset[Sample]):
 
 def train(
     fabric: Fabric,
-    model: nn.Module,
+    model: Network,
     make_sample: Callable[[np.random.Generator, float], Sample],
     loss_of: Callable[[nn.Module, Batch], dict[str, torch.Tensor]],
     settings: LoopSettings,
@@ -75,7 +77,7 @@ def train(
     seed: int,
     folder: Path,
     name: str,
-) -> nn.Module:
+) -> Network:
     """Return ``model`` with averaged weights after training, in eval mode on the CPU.
 
     ``loss_of`` returns named terms; their sum is minimised. A checkpoint in ``folder`` is taken up

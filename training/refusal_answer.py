@@ -26,7 +26,15 @@ from torch import nn
 from torch.nn import functional as F
 
 from training.loop import Batch, LoopSettings, train
-from training.student import Student, load_student, save_student, score_logit, teaching_of
+from training.student import (
+    Student,
+    load_student,
+    refusal_entropy,
+    save_student,
+    score_logit,
+    shares,
+    teaching_of,
+)
 from training.student_samples import StudentSamples, StudentSettings, Teaching
 
 LOOP = LoopSettings(iterations=1000, batch=16, learning_rate=1e-3, average=0.99)
@@ -74,19 +82,17 @@ def held_loss(model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
     """
     now, before = (each.float() for each in model(batch["image"]))
     weight = batch["weight"]
-    share = weight / weight.sum((1, 2, 3), keepdim=True).clamp_min(1)
-    counted = weight + batch["trust"]  # spots are small, and cells of known defects count more
-    counted = counted / counted.sum((1, 2, 3), keepdim=True).clamp_min(1)
+    share = shares(weight)
+    counted = shares(weight + batch["trust"])  # spots are small, and cells of known defects count more
     said, was = now[:, :-1], before[:, :-1]
     truth = was.sigmoid()
     entropy = F.binary_cross_entropy_with_logits(said, truth, reduction="none")
     least = F.binary_cross_entropy_with_logits(was, truth, reduction="none")
     score_error = score_logit(said[:, :1].sigmoid(), share) - score_logit(truth[:, :1], share)
-    refusal = F.binary_cross_entropy_with_logits((now[:, -1:] * share).sum((2, 3)), batch["not_fundus"])
     return {
         "held": HELD_WEIGHT * ((entropy - least) * counted).sum((1, 2, 3)).mean(),
         "score": SCORE_WEIGHT * score_error.square().mean(),
-        "not_fundus": REFUSAL_WEIGHT * refusal,
+        "not_fundus": REFUSAL_WEIGHT * refusal_entropy(now[:, -1:], share, batch["not_fundus"]),
     }
 
 
@@ -103,10 +109,8 @@ def relearn(
     mixed = replace(settings, not_fundus_share=NOT_FUNDUS_SHARE, degraded_share=DEGRADED_SHARE)
     samples = StudentSamples(teaching, mixed, disordered_share=DISORDERED_SHARE)
     held = Held(student).to(memory_format=torch.channels_last)
-    trained = train(fabric, held, samples, held_loss, loop, seed=seed, folder=folder, name="refusal")
-    if not isinstance(trained, Held):
-        raise TypeError(f"trained is {type(trained).__name__}, expected Held")
-    return trained.float().student
+    held = train(fabric, held, samples, held_loss, loop, seed=seed, folder=folder, name="refusal").float()
+    return held.student
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -119,7 +119,7 @@ class Pipeline:
         segment.run(self.fabric, self.config.segmenter, self.pictures, self.out, self.config.seed)
 
     def _vuad(self) -> None:
-        clean = self._vessel_pictures("train")
+        clean = self.annotated()
         masks = segment.load_masks(self.pictures, clean, self.config.data.crop_px)
         vuad.run(self.fabric, self.config.vuad, self.pool(), (clean, masks), self.out, self.config.seed + 1)
 
@@ -127,7 +127,7 @@ class Pipeline:
         pseudo_labels.run(self.fabric, self.config.pseudo, self.pool(), self.out)
 
     def _teacher(self) -> None:
-        clean = self._vessel_pictures("train")
+        clean = self.annotated()
         teacher.run(self.fabric, self.config.teacher, self.pool(), clean, self.out, self.config.seed + 2)
 
     def annotated(self) -> CropSet:
@@ -140,7 +140,7 @@ class Pipeline:
 
     def _export(self) -> None:
         if self.fabric.is_global_zero:
-            clean = self._vessel_pictures("train")
+            clean = self.annotated()
             export.run(self.config, self.pool(), clean, self.out, manifest_sha256(self.root))
 
 

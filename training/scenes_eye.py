@@ -205,8 +205,8 @@ def _draw_inner_lid(
     x = rng.uniform(-0.9, 0.9, count) * look.width
     starts = np.stack([x, look.lids(x)[1] - rng.uniform(0.2, 1, count) * look.everted], 1)
     headings = np.pi / 2 + rng.normal(0, 0.5, count)
-    paths = [wandering_paths(starts, headings, 16, 0.05, rng)]
-    vessels = vessel_share(share.shape, [view.pixels(paths[0])], rng.uniform(0.01, 0.03) * view.px_per_radius)
+    paths = view.pixels(wandering_paths(starts, headings, 16, 0.05, rng))
+    vessels = vessel_share(share.shape, [paths], rng.uniform(0.01, 0.03) * view.px_per_radius)
     blend(rgb, 0.6 * red, vessels * share * np.float32(rng.uniform(0.2, 0.9)))
     moist = ramp(smooth(size_px, int(rng.integers(20, 60)), rng) - np.float32(rng.uniform(0.85, 1.0)), 0.1)
     blend(rgb, np.full(3, 245.0), moist * share)

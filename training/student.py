@@ -266,7 +266,7 @@ def student_loss(settings: StudentSettings, model: nn.Module, batch: Batch) -> d
     probability = bad.sigmoid()
     total = trust.sum().clamp_min(1)
     entropy = F.binary_cross_entropy_with_logits(bad, target, reduction="none")
-    share = weight / weight.sum((1, 2, 3), keepdim=True).clamp_min(1)
+    share = shares(weight)
     taught = (trust.sum((1, 2, 3)) > 0).float()
     score_error = score_logit(probability, share) - score_logit(target, share)
     amended = (amendment.square() * share).sum((1, 2, 3))
@@ -276,9 +276,6 @@ def student_loss(settings: StudentSettings, model: nn.Module, batch: Batch) -> d
     open_question = (1 - batch["reasons_known"]) * (1 - batch["not_fundus"])
     to_explain = F.relu(2 * target - 1) * trust * open_question[:, :, None, None]
     explained = -torch.log(-torch.expm1(unexplained.clamp_max(-1e-6)))
-    refusal = F.binary_cross_entropy_with_logits(
-        (not_fundus * share).sum((2, 3)), batch["not_fundus"], reduction="mean"
-    )
     return {
         "entropy": (entropy * trust).sum() / total,
         "map": settings.map_weight * ((probability - target).square() * trust).sum() / total,
@@ -286,8 +283,18 @@ def student_loss(settings: StudentSettings, model: nn.Module, batch: Batch) -> d
         "amendment": settings.amendment_weight * (amended * (1 - taught)).mean(),
         "reasons": settings.reason_weight * (causes * known).sum() / known.sum().clamp_min(1),
         "explained": settings.explain_weight * (explained * to_explain).sum() / total,
-        "not_fundus": settings.not_fundus_weight * refusal,
+        "not_fundus": settings.not_fundus_weight * refusal_entropy(not_fundus, share, batch["not_fundus"]),
     }
+
+
+def shares(weight: torch.Tensor) -> torch.Tensor:
+    """Return of each cell's weight (B, 1, g, g) the share of its picture's sum."""
+    return weight / weight.sum((1, 2, 3), keepdim=True).clamp_min(1)
+
+
+def refusal_entropy(logits: torch.Tensor, share: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """Return the cross-entropy of the mean over the field of logits (B, 1, g, g) with ``truth`` (B, 1)."""
+    return F.binary_cross_entropy_with_logits((logits * share).sum((2, 3)), truth)
 
 
 def score_logit(map_: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
@@ -326,7 +333,7 @@ def teaching_of(settings: StudentSettings, pool: CropSet, annotated: CropSet, ou
         for name, crops in (("pool", pool), ("annotated", annotated))
     ]
     eyes = shown_eyes(settings, out)
-    return Teaching(pool, maps, measured, level, annotated, foveas[0], foveas[1], eyes, weights)
+    return Teaching(pool, maps, measured, level, annotated, foveas[0], foveas[1], eyes)
 
 
 def run(
@@ -356,7 +363,8 @@ def run(
     picked = order[np.linspace(0, len(order) - 1, 12).astype(int)]
     rgb = crops_at(pool, picked, settings.size_px)
     maps = predict(model, rgb)
-    scores = 1 - badness(maps, teaching.weights[picked])
+    weights = [to_grid(shrink(pool.visible[index], settings.size_px), settings.grid) for index in picked]
+    scores = 1 - badness(maps, np.stack(weights))
     rows = [
         ([rgb[k], figures.blend(rgb[k], maps[k])], f"score {scores[k]:.2f}, taught {1 - measured[index]:.2f}")
         for k, index in enumerate(picked)

@@ -153,8 +153,7 @@ class Teaching:
     annotated: CropSet
     pool_foveas: FloatArray
     annotated_foveas: FloatArray
-    eyes: tuple[Eye, ...]  # from outside, in photographs
-    weights: FloatArray  # (N, g, g) the share of each cell of the pool's pictures that is visible
+    eyes: tuple[Eye, ...] = ()  # from outside, in photographs
 
 
 @dataclass(frozen=True)
@@ -223,16 +222,21 @@ class StudentSamples:
         shown = self._shown(self._from.pool, self._from.pool_foveas, index, rng)
         return self._sample(shown.rgb, shown.visible, *self._taught(index, shown))
 
+    def _clear_picture(self, rng: np.random.Generator) -> tuple[bool, int]:
+        """Return whether a clear picture is an annotated one, not one of the pool, and its index there."""
+        if rng.random() < self._settings.annotated_share:
+            return True, int(rng.integers(len(self._from.annotated)))
+        return False, int(rng.choice(self._clean))
+
     def _degraded(self, rng: np.random.Generator) -> Sample:
         settings = self._settings
         grid = settings.grid
-        if rng.random() < settings.annotated_share:
-            index = int(rng.integers(len(self._from.annotated)))
+        annotated, index = self._clear_picture(rng)
+        if annotated:
             shown = self._shown(self._from.annotated, self._from.annotated_foveas, index, rng)
             target = np.full((grid, grid), self._from.clean_level, np.float32)
             trust = to_grid(shown.visible, grid)
         else:
-            index = int(rng.choice(self._clean))
             shown = self._shown(self._from.pool, self._from.pool_foveas, index, rng)
             target, trust = self._taught(index, shown)
         rgb, weight = shown.rgb, to_grid(shown.visible, grid)
@@ -262,9 +266,8 @@ class StudentSamples:
         return degrade(rgb, shown.visible, kind, severity, rng, local=True, support=support)
 
     def _disordered(self, rng: np.random.Generator) -> tuple[ByteArray, BoolArray]:
-        annotated = rng.random() < self._settings.annotated_share
+        annotated, index = self._clear_picture(rng)
         crops = self._from.annotated if annotated else self._from.pool
-        index = int(rng.integers(len(crops)) if annotated else rng.choice(self._clean))
         visible = random_field(self._settings.size_px, rng)
         seen = np.asarray(crops.visible[index]) > 0
         rgb = disordered(crops.rgb[index], seen, self._settings.size_px, rng)

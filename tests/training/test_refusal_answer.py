@@ -101,11 +101,7 @@ def test_relearn_leaves_what_the_map_is_read_from_and_is_repeatable(student, tmp
     assert isinstance(make, StudentSamples)
     recipe = Path(__file__).parents[2] / "training/configs/toy.toml"
     settings = replace(config.load(recipe).student, size_px=SIDE, grid=SIDE // 16)
-    teaching = replace(
-        make._from,
-        maps=np.full((4, SIDE // 16, SIDE // 16), 0.2, np.float32),
-        weights=np.ones((4, SIDE // 16, SIDE // 16), np.float32),
-    )
+    teaching = replace(make._from, maps=np.full((4, SIDE // 16, SIDE // 16), 0.2, np.float32))
     loop = replace(LOOP, iterations=2, batch=2, workers=0, checkpoint_every=1)
     before = {key: value.clone() for key, value in student.state_dict().items()}
     found = []

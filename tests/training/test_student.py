@@ -40,17 +40,7 @@ def samples(disordered_share=0.0, **changes):
     teacher = np.stack([np.full((GRID, GRID), share, np.float32) for share in (0.1, 0.6, 0.9, 0.9)])
     known, unknown = (np.full((count, 3), value, np.float32) for count, value in ((2, SIDE / 2), (4, np.nan)))
     known[:, 2] = 30
-    teaching = Teaching(
-        crop_set(4),
-        teacher,
-        teacher.mean((1, 2)),
-        CLEAN,
-        crop_set(2),
-        unknown,
-        known,
-        (),
-        np.ones_like(teacher),
-    )
+    teaching = Teaching(crop_set(4), teacher, teacher.mean((1, 2)), CLEAN, crop_set(2), unknown, known)
     return StudentSamples(teaching, settings, disordered_share=disordered_share), settings
 
 
