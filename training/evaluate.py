@@ -3,6 +3,8 @@
 ``python -m training.evaluate --data DIR [--model M.onnx] [--run runs/NAME] --out
 benchmarks/results/quality.json``
     final figures, on the pictures of split ``eval`` and of the vessel sets' test split
+``... --baselines FILE --out FILE``
+    the same, the baselines' rows taken over from an earlier result on the same pictures
 ``... --development --out FILE``
     no labelled picture is read and none of the test split: local defects, severity ranking, causes, macula
     and rim on the vessel sets' training split, refusals also on the pool, and how much the scores of a
@@ -188,14 +190,69 @@ def verdict_figures(pictures: Sequence[Labelled], assessed: Assessed) -> dict[st
     return {family: {label: dict(count) for label, count in rows.items()} for family, rows in out.items()}
 
 
+def earlier_result(path: Path, manifest_hash: str, pictures: Sequence[Labelled]) -> dict[str, Any]:
+    """Return the content of ``path``, an earlier result on the same ``pictures``.
+
+    Raises:
+        ValueError: it is of another manifest or of other pictures, or no such result.
+    """
+    content = json.loads(path.read_text(encoding="utf-8"))
+    missing = {"manifest_sha256", "pictures", "methods", "tasks"} - content.keys()
+    if missing:
+        raise ValueError(f"{path.name} has no {sorted(missing)[0]}, expected the final figures of a model")
+    if content["manifest_sha256"] != manifest_hash:
+        raise ValueError(
+            f"{path.name} is of manifest {content['manifest_sha256']}, expected {manifest_hash}; "
+            "leave --baselines out to compute them"
+        )
+    if [(each["name"], each["label"]) for each in content["pictures"]] != [
+        (each.name, each.label) for each in pictures
+    ]:
+        raise ValueError(f"{path.name} is of other pictures; leave --baselines out to compute them")
+    return dict(content)
+
+
+def take_baselines(content: dict[str, Any], earlier: dict[str, Any]) -> None:
+    """Add the rows of the baselines in ``earlier`` to ``content``, and where they are from."""
+    pairs = [(content, earlier)]
+    pairs += [(each, earlier["tasks"][name]) for name, each in content["tasks"].items()]
+    for now, before in pairs:
+        now["methods"] |= {name: each for name, each in before["methods"].items() if name != "model"}
+    origin = {"commit": earlier["machine"]["commit"], "command": earlier["command"]}
+    content["baselines"] = earlier.get("baselines", origin)
+
+
 def final_figures(
-    runtime: Runtime, pictures: Sequence[Labelled], tasks: Sequence[Task], run: Path | None, *, probe: bool
+    runtime: Runtime,
+    pictures: Sequence[Labelled],
+    tasks: Sequence[Task],
+    run: Path | None,
+    *,
+    probe: bool,
+    earlier: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return the figures of model and baselines on labelled pictures; the probe needs EyeQ's."""
+    """Return the figures of model and baselines on labelled pictures; the probe needs EyeQ's.
+
+    ``earlier``: a result whose baselines are taken over.
+    """
     assessed = assess(runtime, pictures)
     unknown = assessed.verdicts.count("unknown")
     methods = {"model": Method("efiqa", False, {"*": assessed.scores}, unknown)}
-    methods |= baseline_methods(pictures, tasks, run, probe=probe)
+    if earlier is None:
+        methods |= baseline_methods(pictures, tasks, run, probe=probe)
+    content = _labelled_figures(runtime, pictures, tasks, assessed, methods)
+    if earlier is not None:
+        take_baselines(content, earlier)
+    return content
+
+
+def _labelled_figures(
+    runtime: Runtime,
+    pictures: Sequence[Labelled],
+    tasks: Sequence[Task],
+    assessed: Assessed,
+    methods: dict[str, Method],
+) -> dict[str, Any]:
     return {
         "methods": {
             name: {"title": m.title, "uses_labels": m.uses_labels, "n_unknown": m.unknown}
@@ -256,6 +313,7 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument("--data", type=Path, default=default, help="folder with manifest.csv (EFIQA_DATA)")
     out.add_argument("--model", type=Path, help="ONNX model with its contract; default: the embedded one")
     out.add_argument("--run", type=Path, help="folder of training.run, for the vessel baselines")
+    out.add_argument("--baselines", type=Path, help="earlier result whose baselines' rows are taken over")
     out.add_argument("--labels", type=Path, help="CSV file path,label[,group] to assess instead")
     out.add_argument("--development", action="store_true", help="figures to choose by; reads no label")
     out.add_argument(
@@ -271,6 +329,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = parser().parse_args(given)
+    if options.baselines and (options.run or options.labels or options.development):
+        parser().error("--baselines excludes --run, --labels and --development")
     try:
         runtime = Runtime(options.model, threads=options.threads, allow_untrained=options.allow_untrained)
         if options.labels:
@@ -284,7 +344,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 content |= development_figures(runtime, pictures, options.limit)
             else:
                 labelled = evaluation_pictures(pictures)
-                content |= final_figures(runtime, labelled, TASKS, options.run, probe=True)
+                earlier = (
+                    earlier_result(options.baselines, content["manifest_sha256"], labelled)
+                    if options.baselines
+                    else None
+                )
+                content |= final_figures(runtime, labelled, TASKS, options.run, probe=True, earlier=earlier)
                 content["local"] = local_benchmark(runtime, vessel_pictures(pictures, "test"), seed=SEED)
                 content |= judgement_figures(runtime, final_pictures(pictures), seed=SEED)
     except (EfiqaError, FileNotFoundError, ValueError) as error:

@@ -116,6 +116,48 @@ def test_evaluate_toy_pictures_gives_every_figure(tmp_path, tiny_model, toy_data
     assert result["anatomy"]["rim"]["shapes"]["all"]["n_pictures"] == 4
 
 
+def test_evaluate_takes_baselines_over_from_an_earlier_result(tmp_path, tiny_model, toy_data, vessel_run):
+    _, first = evaluate(tmp_path, tiny_model, "--data", str(toy_data), "--run", str(vessel_run))
+    earlier = tmp_path / "earlier.json"
+    (tmp_path / "out.json").rename(earlier)
+    arguments = ("--data", str(toy_data), "--baselines", str(earlier))
+    status, again = evaluate(tmp_path, tiny_model, *arguments)
+    assert status == 0
+    assert again["methods"] == first["methods"]
+    assert again["tasks"] == first["tasks"]
+    assert again["baselines"] == {"commit": first["machine"]["commit"], "command": first["command"]}
+    (tmp_path / "out.json").rename(earlier)
+    _, third = evaluate(tmp_path, tiny_model, *arguments)
+    assert third["baselines"] == again["baselines"]  # where they were made, however often they were taken
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"manifest_sha256": "0" * 64}, "is of manifest 0000"),
+        ({"pictures": []}, "is of other pictures"),
+        ({"tasks": None}, "has no tasks, expected the final figures"),
+    ],
+)
+def test_evaluate_earlier_result_of_other_pictures_is_an_error(tmp_path, change, message):
+    from training.evaluate import earlier_result
+    from training.quality_sets import Labelled
+
+    pictures = [Labelled(tmp_path / "a.png", "a.png", "drimdb", "good", "a")]
+    content = {
+        "manifest_sha256": "1" * 64,
+        "pictures": [{"name": "a.png", "label": "good"}],
+        "methods": {},
+        "tasks": {},
+    }
+    path = tmp_path / "earlier.json"
+    path.write_text(json.dumps(content))
+    assert earlier_result(path, "1" * 64, pictures) == content
+    path.write_text(json.dumps({key: each for key, each in (content | change).items() if each is not None}))
+    with pytest.raises(ValueError, match=message):
+        earlier_result(path, "1" * 64, pictures)
+
+
 def test_evaluate_development_reads_no_picture_but_the_training_split_and_the_pool(
     tmp_path, tiny_model, toy_data, monkeypatch
 ):
