@@ -40,6 +40,7 @@ from training.judgement import vessel_pictures
 from training.local_defects import local_benchmark
 from training.progress import track
 from training.quality_sets import TASKS, Labelled, evaluation_pictures
+from training.rim_level import WHOLE
 from training.run import Pipeline, make_fabric
 from training.student import load_student
 
@@ -173,7 +174,7 @@ def run(options: argparse.Namespace, given: Sequence[str]) -> dict[str, Any] | N
     figures = compare(models, pipeline.pictures, folder, options)
     for kind, network in networks.items():
         figures["methods"][kind]["parameters"] = parameters(network, network.adapter.parameters())
-    whole = load_student(taught_by / "student.pt")
+    whole = load_student(taught_by / WHOLE)
     whole.freeze_for(config.student)
     moved = [p for p in whole.parameters() if p.requires_grad]
     figures["methods"]["student"]["parameters"] = parameters(whole, moved)

@@ -11,6 +11,7 @@ import tomllib
 from pydantic import TypeAdapter, ValidationError
 
 from training.pseudo_labels import PseudoSettings
+from training.refusal_answer import RefusalSettings
 from training.segment import SegmenterSettings
 from training.settings import settings, values_of
 from training.student_samples import StudentSettings
@@ -56,6 +57,7 @@ class Config:
     pseudo: PseudoSettings
     teacher: TeacherSettings
     student: StudentSettings
+    refusal: RefusalSettings
     export: ExportSettings
 
 

@@ -1,4 +1,4 @@
-"""Stage 6: the student as an ONNX graph with its contract, in the form that the runtime opens.
+"""Stage 8: the student as an ONNX graph with its contract, in the form that the runtime opens.
 
 Operating points are chosen without a quality label: clean pictures (vessel sets, train split) are degraded
 over the whole field by amounts that are known, and a limit is put where it best tells pictures that hide
@@ -29,8 +29,9 @@ from training.progress import track
 from training.pseudo_labels import badness, crop_on_grid
 from training.refusal_limit import refusal_limit
 from training.region_threshold import region_threshold
+from training.rim_level import WHOLE
 from training.scoring import ZONE_WEIGHTS, zone_counts
-from training.student import Student, answers, load_student, predict, shown_eyes
+from training.student import LogitsOf, Student, answers, load_student, predict, shown_eyes
 from training.student_samples import CHANNELS
 from training.views import normalised
 
@@ -60,6 +61,22 @@ def judged_graph(model: Student, size_px: int, images: FloatArray) -> tuple[byte
     return onnx_files.serialised(graph), trial
 
 
+class ExportedGraph:
+    """Logits (B, C, g, g) of normalised images (B, 3, S, S) as the runtime computes them of a graph.
+
+    The limits in the contract are chosen on them: on what is shipped, and faster than PyTorch answers.
+    """
+
+    def __init__(self, graph: bytes) -> None:
+        _, self._run = gate.compiled_graph(graph)
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the logits."""
+        inputs = np.ascontiguousarray(images.numpy())
+        found = [np.array(self._run({"image": image[None]})["logits"]) for image in inputs]
+        return torch.from_numpy(np.concatenate(found))
+
+
 @dataclass(frozen=True)
 class Graded:
     """Of N pictures, the share of the anatomy that is hidden (N,), and their scores (N,) by ZONE_WEIGHTS."""
@@ -68,13 +85,15 @@ class Graded:
     scores: FloatArray
 
 
-def score_of(model: Student, rgb: ByteArray, weights: FloatArray) -> float:
+def score_of(model: LogitsOf, rgb: ByteArray, weights: FloatArray) -> float:
     """Return the score of a crop (S, S, 3) with weights (g, g)."""
     counted = weights * zone_counts(*weights.shape)
     return float(1 - badness(predict(model, rgb[None]), counted[None])[0])
 
 
-def graded_pictures(model: Student, clean: CropSet, size_px: int, grid: int, count: int, seed: int) -> Graded:
+def graded_pictures(
+    model: LogitsOf, clean: CropSet, size_px: int, grid: int, count: int, seed: int
+) -> Graded:
     """Return the clean pictures and the same ones degraded all over."""
     found = []
     rng = np.random.default_rng(seed)
@@ -100,7 +119,7 @@ def run(config: Config, pool: CropSet, clean: CropSet, out: Path, manifest_hash:
     """Export, check and describe the student; ``pool`` and ``clean`` pictures choose its limits."""
     folder = out / "export"
     folder.mkdir(exist_ok=True)
-    model = load_student(out / "student.pt")
+    model = load_student(out / WHOLE)
     settings = config.student
     path = folder / MODEL_NAME
     crops = crops_at(clean, range(min(32, len(clean))), settings.size_px)
@@ -108,10 +127,11 @@ def run(config: Config, pool: CropSet, clean: CropSet, out: Path, manifest_hash:
     graph, trial = judged_graph(model, settings.size_px, images)
     if trial.failures:
         raise ValueError(f"parity: {'; '.join(trial.failures)}")
+    exported = ExportedGraph(graph)
     eyes = shown_eyes(settings, out)
-    refusal = refusal_limit(model, pool, settings.size_px, settings.grid, config.seed + 5, eyes)
+    refusal = refusal_limit(exported, pool, settings.size_px, settings.grid, config.seed + 5, eyes)
     graded = graded_pictures(
-        model, clean, settings.size_px, settings.grid, config.export.calibration_pictures, config.seed + 4
+        exported, clean, settings.size_px, settings.grid, config.export.calibration_pictures, config.seed + 4
     )
     points: dict[str, dict[str, Any]] = {}
     accuracy: dict[str, list[float]] = {}
@@ -122,7 +142,7 @@ def run(config: Config, pool: CropSet, clean: CropSet, out: Path, manifest_hash:
         points[name] = OperatingPoint(good, min(usable, good), ZONE_WEIGHTS).to_dict()
         accuracy[name] = [good_accuracy, usable_accuracy]
     threshold = region_threshold(
-        model, clean, settings.size_px, settings.grid, config.export.calibration_pictures, config.seed + 6
+        exported, clean, settings.size_px, settings.grid, config.export.calibration_pictures, config.seed + 6
     )
     parity = trial.figures.to_contract(reference=gate.REFERENCE, runner=trial.runner)
     spec = pictures.InputSpec(settings.size_px, LITE0_MEAN, LITE0_STD)

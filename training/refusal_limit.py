@@ -21,13 +21,13 @@ from training.eye_photographs import Eye
 from training.not_fundus import random_scene
 from training.progress import track
 from training.pseudo_labels import crop_on_grid, to_grid
-from training.student import Student
+from training.student import LogitsOf
 from training.views import normalised, rendered_view
 
 PICTURES = 800  # of the pool, spread evenly, each twice, and as many scenes
 DEGRADED_SHARE = 0.5  # of the views
 HOPELESS = 0.8  # of the anatomy; where more is hidden, a retina looks like none, and refusing it is no error
-REFUSED_REAL = 0.002  # of the pool's pictures at most, where the scenes allow it
+REFUSED_REAL = 0.005  # of the pool's pictures and views at most, where the scenes allow it
 SCENES_MISSED = 0.01
 LIMITS = (0.5, 0.95)  # below, a picture that is more likely a fundus would be refused
 
@@ -64,7 +64,7 @@ def scenes(count: int, size_px: int, grid: int, seed: int, eyes: Sequence[Eye]) 
 
 
 @torch.no_grad()
-def not_fundus_logit(model: Student, rgb: ByteArray, weights: FloatArray) -> float:
+def not_fundus_logit(model: LogitsOf, rgb: ByteArray, weights: FloatArray) -> float:
     """Return the mean over the field, weights (g, g), of the last channel's logits for a crop (S, S, 3)."""
     logits = model(normalised(rgb)[None])[0, -1].numpy()
     return float((logits * weights).sum() / weights.sum())
@@ -84,7 +84,7 @@ def best_refusal_limit(real: DoubleArray, scenes: DoubleArray) -> RefusalLimit:
 
 
 def refusal_limit(
-    model: Student, pool: CropSet, size_px: int, grid: int, seed: int, eyes: Sequence[Eye] = ()
+    model: LogitsOf, pool: CropSet, size_px: int, grid: int, seed: int, eyes: Sequence[Eye] = ()
 ) -> RefusalLimit:
     """Return the limit for ``model`` on inputs of ``size_px``, whose answer has ``grid`` cells a side.
 

@@ -15,7 +15,7 @@ from training.degrade import degrade
 from training.metrics import dice
 from training.progress import track
 from training.pseudo_labels import crop_on_grid, to_grid
-from training.student import Student, predict
+from training.student import LogitsOf, predict
 
 KINDS = ("defocus", "under_exposed", "glare", "haze", "occlusion")
 SEVERITY = (0.7, 1.0)
@@ -42,7 +42,7 @@ def best_threshold(cells: list[tuple[FloatArray, FloatArray]], clean: list[Float
 
 
 def region_threshold(
-    model: Student, crops: CropSet, size_px: int, grid: int, count: int, seed: int
+    model: LogitsOf, crops: CropSet, size_px: int, grid: int, count: int, seed: int
 ) -> RegionThreshold:
     """Return the threshold for ``model``, from ``count`` clean ``crops`` with a defect of each kind."""
     cells, clean = [], []

@@ -2,10 +2,10 @@
 
 ``python -m training.run --config training/configs/cpu.toml --data ../shared/data/fundus --out runs/NAME``
 
-Stages: segmenter, vuad (with the vessel maps), pseudo, teacher, student, export; with a model that the
-student starts from, only the last two, unless ``--stages`` names others. A stage that was finished with the
-same settings is left alone; one that was interrupted goes on at its last checkpoint. On several devices:
-``torchrun --nproc-per-node 8 -m training.run ...`` or ``devices = 8`` in the recipe.
+Stages: segmenter, vuad (with the vessel maps), pseudo, teacher, student, refusal, rim, export; with a model
+that the student starts from, only the last four, unless ``--stages`` names others. A stage that was finished
+with the same settings is left alone; one that was interrupted goes on at its last checkpoint. On several
+devices: ``torchrun --nproc-per-node 8 -m training.run ...`` or ``devices = 8`` in the recipe.
 """
 
 from __future__ import annotations
@@ -23,7 +23,18 @@ import torch
 from lightning.fabric import Fabric
 
 from training import config as recipe
-from training import export, figures, pseudo_labels, segment, student, synthetic, teacher, vuad
+from training import (
+    export,
+    figures,
+    pseudo_labels,
+    refusal_answer,
+    rim_level,
+    segment,
+    student,
+    synthetic,
+    teacher,
+    vuad,
+)
 from training.data import (
     CropSet,
     Picture,
@@ -32,6 +43,8 @@ from training.data import (
     read_manifest,
     vessel_pictures,
 )
+
+REFUSAL_SEED, RIM_SEED = 5000, 7  # from the training's seed
 
 
 class Pipeline:
@@ -53,6 +66,8 @@ class Pipeline:
             ("pseudo", c.pseudo, self._pseudo),
             ("teacher", c.teacher, self._teacher),
             ("student", c.student, self._student),
+            ("refusal", c.refusal, self._refusal),
+            ("rim", c.refusal, self._rim),
             ("export", c.export, self._export),
         ):
             if name == "student" and c.student.start:  # nothing of the stages before
@@ -62,7 +77,7 @@ class Pipeline:
 
     def needed(self) -> list[str]:
         """Return the stages that the export needs: a student with a model to start from needs no teacher."""
-        return ["student", "export"] if self.config.student.start else list(self.stages)
+        return ["student", "refusal", "rim", "export"] if self.config.student.start else list(self.stages)
 
     def run(self, wanted: list[str]) -> None:
         """Run ``wanted`` stages in order, skipping those that are done."""
@@ -137,6 +152,17 @@ class Pipeline:
     def _student(self) -> None:
         settings, annotated = self.config.student, self.annotated()
         student.run(self.fabric, settings, self.pool(), annotated, self.out, self.config.seed + 3)
+
+    def _refusal(self) -> None:
+        c, annotated = self.config, self.annotated()
+        refusal_answer.run(
+            self.fabric, c.student, c.refusal, self.pool(), annotated, self.out, c.seed + REFUSAL_SEED
+        )
+
+    def _rim(self) -> None:
+        if self.fabric.is_global_zero:
+            c = self.config
+            rim_level.run(self.annotated(), c.student.size_px, c.student.grid, self.out, c.seed + RIM_SEED)
 
     def _export(self) -> None:
         if self.fabric.is_global_zero:

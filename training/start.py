@@ -6,7 +6,7 @@ picture came from stays as it was.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 WEIGHTS = Path(__file__).parent / "weights"
 # Batch normalisation that the exporter folded into the convolution before it: the names of both.
-_FOLDED = {"conv_stem": "bn1", "conv_pwl": "bn3", "spread": "norm2"}
+_FOLDED = {"conv_stem": "bn1", "conv_pwl": "bn3", "widen": "norm", "spread": "norm2", "narrow": "norm3"}
 _FOLDED_IN_FIRST_BLOCK = {"conv_dw": "bn1", "conv_pw": "bn2"}
 _FOLDED_IN_BLOCKS = {"conv_pw": "bn1", "conv_dw": "bn2"}
 
@@ -77,13 +77,67 @@ def load_start(student: Student, name: str, temperature: float) -> nn.Conv2d:
         FileNotFoundError: there is no such model.
         ValueError: the model is of another shape.
     """
-    graph = onnx.load(WEIGHTS / f"{name}.onnx").graph
+    head = nn.Conv2d(student.shape.width, 1, 1)
+    _fill({"backbone.": student.backbone, "": student.sight, "head.": head}, _stored(name), name)
+    head.weight /= temperature
+    head.bias /= temperature
+    return head
+
+
+def load_exported(student: Student, name: str, seen: Iterable[torch.Tensor]) -> None:
+    """Read the model ``name``, a student's as exported, into ``student``: it answers as the model does.
+
+    The exporter folds normalisations away; to learn on, they are given the statistics of what passes them of
+    ``seen``, normalised images (B, 3, S, S), and the weights and biases that leave the answers as they are.
+
+    Raises:
+        FileNotFoundError: there is no such model.
+        ValueError: the model is of another shape.
+    """
     stored = {
+        key.removeprefix("backbone.").replace("adapter.", "head."): each
+        for key, each in _stored(name).items()
+    }
+    _fill({"": student}, stored, name)
+    _measure_normalisations(student.eval(), seen)
+
+
+@torch.no_grad()
+def _measure_normalisations(network: nn.Module, seen: Iterable[torch.Tensor]) -> None:
+    """Give each normalisation of ``network`` the mean and variance of its input; its output stays."""
+    layers = [each for each in network.modules() if isinstance(each, nn.BatchNorm2d)]
+    inputs: dict[nn.Module, list[torch.Tensor]] = {layer: [] for layer in layers}
+
+    def note(layer: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+        x = given[0].double()
+        inputs[layer].append(torch.stack([x.mean((0, 2, 3)), x.square().mean((0, 2, 3))]))
+
+    hooks = [layer.register_forward_pre_hook(note) for layer in layers]
+    for images in seen:
+        network(images)
+    for hook in hooks:
+        hook.remove()
+    for layer, moments in inputs.items():
+        mean, square = torch.stack(moments).mean(0)
+        slope = layer.weight / (layer.running_var + layer.eps).sqrt()
+        variance = square - mean.square()
+        layer.bias += slope * (mean - layer.running_mean)
+        layer.weight.copy_(slope * (variance + layer.eps).sqrt())
+        layer.running_mean.copy_(mean)
+        layer.running_var.copy_(variance)
+
+
+def _stored(name: str) -> dict[str, FloatArray]:
+    graph = onnx.load(WEIGHTS / f"{name}.onnx").graph
+    return {
         each.name.removesuffix("_half"): numpy_helper.to_array(each).astype(np.float32)
         for each in graph.initializer
     }
-    head = nn.Conv2d(student.shape.width, 1, 1)
-    parts = {"backbone.": student.backbone, "": student.sight, "head.": head}
+
+
+@torch.no_grad()
+def _fill(parts: Mapping[str, nn.Module], stored: Mapping[str, FloatArray], name: str) -> None:
+    """Copy what ``stored`` holds of the ``parts``, by the prefixes of their names there, into them."""
     targets = {
         prefix + key: each for prefix, part in parts.items() for key, each in part.state_dict().items()
     }
@@ -93,15 +147,12 @@ def load_start(student: Student, name: str, temperature: float) -> nn.Conv2d:
         for key, each in part.named_modules()
         if isinstance(each, nn.BatchNorm2d)
     }
-    stored |= _unfolded(stored, normalisations)
-    for key in [key for key, each in targets.items() if key in stored and stored[key].shape == each.shape]:
-        targets.pop(key).copy_(torch.from_numpy(stored[key]))
+    found = dict(stored) | _unfolded(stored, normalisations)
+    for key in [key for key, each in targets.items() if key in found and found[key].shape == each.shape]:
+        targets.pop(key).copy_(torch.from_numpy(found[key]))
     left = [key for key in targets if not key.endswith("num_batches_tracked")]
     if left:
         raise ValueError(f"{name} holds no {left[0]} of shape {tuple(targets[left[0]].shape)}")
-    head.weight /= temperature
-    head.bias /= temperature
-    return head
 
 
 def _unfolded(stored: Mapping[str, FloatArray], eps: Mapping[str, float]) -> dict[str, FloatArray]:
@@ -116,6 +167,8 @@ def _unfolded(stored: Mapping[str, FloatArray], eps: Mapping[str, float]) -> dic
         before, dot, layer = key.removesuffix(".weight_bias").rpartition(".")
         in_block = _FOLDED_IN_FIRST_BLOCK if before.startswith("backbone.blocks.0.") else _FOLDED_IN_BLOCKS
         norm = f"{before}{dot}{_FOLDED.get(layer) or in_block[layer]}"
+        if norm not in eps:  # of a part that the student lacks
+            continue
         one = np.ones_like(bias)
         out |= {
             f"{norm}.weight": one,

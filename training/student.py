@@ -14,6 +14,7 @@ Output: ``student.pt``, ``student.json``, ``student.png``.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -33,7 +34,7 @@ from training.features import crops_at
 from training.landmarks import foveas_of
 from training.loop import Batch, save_atomically, train
 from training.pseudo_labels import badness, shrink, to_grid
-from training.start import load_start, maps_of_start, softened
+from training.start import load_exported, load_start, maps_of_start, softened
 from training.student_samples import (
     CHANNELS,
     StudentSamples,
@@ -47,7 +48,12 @@ from training.views import normalised
 # From which strength on a cause is named, of a region or of the picture: a tenth of the anatomy. Of regions
 # it was a fifth before; on the training split a tenth names one more of 247 rightly, and none worse.
 REASON_LIMITS = {"region_min_strength": 0.1, "picture_min_strength": 0.1}
+MEASURED, MEASURED_BATCH = 12, 16  # batches that an exported model's normalisations are measured on
+REGION_LOGIT = -0.24  # of the map: about the region threshold, which export chooses
+REGION_SLOPE = 4.0  # of the step from no region to one
 SCORE_MARGIN = 0.02  # of a score: nearer to 0 or 1 a difference says nothing
+
+LogitsOf = Callable[[torch.Tensor], torch.Tensor]  # (B, C, g, g) of normalised images (B, 3, S, S)
 
 
 def answers(not_a_fundus_min: float = 0.5) -> Channels:
@@ -137,13 +143,53 @@ class Judge(nn.Module):
         return F.relu(self.rounds(F.relu(self.norm(self.fold_close(F.relu(close)) + coarse))))
 
 
+class Layout(nn.Module):
+    """Features (B, width, S/16, S/16) of where things lie, at stride 32: are they a retina's?
+
+    "Not a fundus" alone is read from them, beside the other features; so what learns to tell other tissue
+    from a retina changes no other answer.
+    """
+
+    def __init__(self, width: int, sight: int, judge: int, rounds: int) -> None:
+        super().__init__()
+        self.fold = nn.Conv2d(Lite0Features.CHANNELS[16] + sight + judge, width, 2, stride=2, bias=False)
+        self.norm = nn.BatchNorm2d(width)
+        self.rounds = nn.Sequential(*(Round(width) for _ in range(rounds)))
+
+    def forward(self, s16: torch.Tensor, seen: torch.Tensor, judged: torch.Tensor) -> torch.Tensor:
+        """Return the features of the backbone's coarsest map and of what sight and judge made of it."""
+        x = F.relu(self.norm(self.fold(torch.cat([s16, seen, judged], 1))))
+        return F.interpolate(F.relu(self.rounds(x)), seen.shape[-2:])
+
+
+def rim_of(image: torch.Tensor) -> torch.Tensor:
+    """Return 1 in the outermost ring of the field's cells (B, 1, S/16, S/16) of a normalised image, else 0.
+
+    Outside the field an image is black; so is, perhaps, what a lid hides, and its edge counts as the rim too.
+    """
+    brightest = F.max_pool2d(image.amax(1, keepdim=True), 16)
+    inside = ((brightest + 1) * 127.5).clamp(0, 1)  # from the first level above black on
+    return inside + F.max_pool2d(F.pad(-inside, (1, 1, 1, 1)), 3, stride=1)
+
+
 @dataclass(frozen=True)
 class Shape:
-    """Widths of the student's two readers, and how many blocks the judge has."""
+    """Widths of the student's readers, how many blocks judge and layout have, and whether it reads the rim.
+
+    With a width of 0 there is no layout.
+    """
 
     width: int
     judge_width: int
     judge_rounds: int
+    layout_width: int = 0
+    layout_rounds: int = 0
+    rim: bool = False
+
+    @property
+    def features(self) -> int:
+        """Return how many channels the head reads."""
+        return self.width + self.judge_width + self.layout_width + self.rim
 
 
 class Student(nn.Module):
@@ -158,7 +204,12 @@ class Student(nn.Module):
         self.backbone = Lite0Features(self.STRIDES, pretrained=pretrained)
         self.sight = Sight(shape.width)
         self.judge = Judge(shape.judge_width, shape.width, shape.judge_rounds)
-        self.head = nn.Conv2d(shape.width + shape.judge_width, len(CHANNELS), 1)
+        self.layout = (
+            Layout(shape.layout_width, shape.width, shape.judge_width, shape.layout_rounds)
+            if shape.layout_width
+            else None
+        )
+        self.head = nn.Conv2d(shape.features, len(CHANNELS), 1)
 
     def freeze_for(self, settings: StudentSettings) -> None:
         """Fix what does not learn by a recipe, batch statistics included.
@@ -184,31 +235,56 @@ class Student(nn.Module):
         return self
 
     def features(self, image: torch.Tensor) -> torch.Tensor:
-        """Return what ``head`` reads (B, C, S/16, S/16): the sight's features, then the judge's."""
+        """Return what ``head`` reads (B, C, S/16, S/16): features of sight, judge and layout, and the rim."""
         maps = self.backbone(image)
         seen = self.sight(maps)
-        return torch.cat([seen, self.judge(image, maps, seen)], 1)
+        judged = self.judge(image, maps, seen)
+        read = [seen, judged]
+        if self.layout is not None:
+            read.append(self.layout(maps[-1], seen, judged))
+        if self.shape.rim:
+            read.append(rim_of(image))
+        return torch.cat(read, 1)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Return logits (B, 7, S/16, S/16)."""
         return self.head(self.features(image))
 
 
+@torch.no_grad()
+def widened(student: Student, shape: Shape) -> Student:
+    """Return a student of ``shape``, which has more features at the end, that answers as ``student`` does.
+
+    Weights of parts that ``student`` lacks are drawn; the head does not read them yet.
+    """
+    wide = Student(shape, pretrained=False)
+    state = wide.state_dict()
+    wide.head.weight.zero_()
+    for key, each in student.state_dict().items():
+        target = wide.head.weight[:, : each.shape[1]] if key == "head.weight" else state[key]
+        target.copy_(each)
+    return wide.eval()
+
+
 class Taught(nn.Module):
     """A student while it learns: logits (B, 7, g, g), and of the map's what the head amends (B, 1, g, g).
 
     ``seen``: the layer that an earlier model read its map by, from the sight's features; fixed. The head then
-    begins with nothing to amend.
+    begins with nothing to amend, or, if the student's map is ``amended``, with what makes it of that map.
     """
 
-    def __init__(self, student: Student, seen: nn.Conv2d | None = None) -> None:
+    def __init__(self, student: Student, seen: nn.Conv2d | None = None, *, amended: bool = False) -> None:
         super().__init__()
         self.student = student
         self.seen = seen
         if seen:
             with torch.no_grad():
-                student.head.weight[0] = 0
-                student.head.bias[0] = 0
+                if amended:
+                    student.head.weight[0, : seen.in_channels] -= seen.weight[0]
+                    student.head.bias[0] -= seen.bias[0]
+                else:
+                    student.head.weight[0] = 0
+                    student.head.bias[0] = 0
 
     def learn(self, settings: StudentSettings) -> None:
         """Let all parameters learn but those that a recipe keeps."""
@@ -267,6 +343,9 @@ def student_loss(settings: StudentSettings, model: nn.Module, batch: Batch) -> d
     total = trust.sum().clamp_min(1)
     entropy = F.binary_cross_entropy_with_logits(bad, target, reduction="none")
     share = shares(weight)
+    region = ((bad - REGION_LOGIT) * REGION_SLOPE).sigmoid()
+    overlap, defect = soft_dice(region, (target > 0.5).float(), weight)
+    defect = defect * batch["reasons_known"][:, 0]
     taught = (trust.sum((1, 2, 3)) > 0).float()
     score_error = score_logit(probability, share) - score_logit(target, share)
     amended = (amendment.square() * share).sum((1, 2, 3))
@@ -279,12 +358,24 @@ def student_loss(settings: StudentSettings, model: nn.Module, batch: Batch) -> d
     return {
         "entropy": (entropy * trust).sum() / total,
         "map": settings.map_weight * ((probability - target).square() * trust).sum() / total,
+        "dice": settings.dice_weight * ((1 - overlap) * defect).sum() / defect.sum().clamp_min(1),
         "score": settings.score_weight * (score_error.square() * taught).mean(),
         "amendment": settings.amendment_weight * (amended * (1 - taught)).mean(),
         "reasons": settings.reason_weight * (causes * known).sum() / known.sum().clamp_min(1),
         "explained": settings.explain_weight * (explained * to_explain).sum() / total,
         "not_fundus": settings.not_fundus_weight * refusal_entropy(not_fundus, share, batch["not_fundus"]),
     }
+
+
+def soft_dice(
+    found: torch.Tensor, truth: torch.Tensor, weight: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return (B,) the Dice coefficients of ``found`` with ``truth``, and 1 where there is any truth, else 0.
+
+    All are (B, 1, g, g), the first two in 0..1. Source: Milletari et al., V-Net, 3DV 2016.
+    """
+    common, both = ((each * weight).sum((1, 2, 3)) for each in (found * truth, found + truth))
+    return 2 * common / both.clamp_min(1e-6), ((truth * weight).sum((1, 2, 3)) > 0).float()
 
 
 def shares(weight: torch.Tensor) -> torch.Tensor:
@@ -304,7 +395,7 @@ def score_logit(map_: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def predict(model: Student, rgb: ByteArray) -> FloatArray:
+def predict(model: LogitsOf, rgb: ByteArray) -> FloatArray:
     """Return P(anatomy not visible) (B, g, g) of crops (B, S, S, 3) uint8 at the student's size."""
     image = torch.stack([normalised(each) for each in rgb]).contiguous(memory_format=torch.channels_last)
     return model(image).sigmoid()[:, 0].numpy()
@@ -336,6 +427,13 @@ def teaching_of(settings: StudentSettings, pool: CropSet, annotated: CropSet, ou
     return Teaching(pool, maps, measured, level, annotated, foveas[0], foveas[1], eyes)
 
 
+def _first_images(samples: StudentSamples, seed: int) -> Iterator[torch.Tensor]:
+    """Yield MEASURED batches of images (B, 3, S, S), as training draws them."""
+    for first in range(0, MEASURED * MEASURED_BATCH, MEASURED_BATCH):
+        drawn = (np.random.default_rng([seed, first + k]) for k in range(MEASURED_BATCH))
+        yield torch.stack([samples(rng, 0.0)["image"] for rng in drawn])
+
+
 def run(
     fabric: Fabric, settings: StudentSettings, pool: CropSet, annotated: CropSet, out: Path, seed: int
 ) -> None:
@@ -345,15 +443,18 @@ def run(
     shape = Shape(settings.width, settings.judge_width, settings.judge_rounds)
     model = Student(shape, pretrained=not settings.start)
     seen = load_start(model, settings.start, settings.temperature) if settings.start else None
-    taught = Taught(model, seen).to(memory_format=torch.channels_last)
-    for phase, loop, name in (
-        (settings, settings.loop, "student"),
-        (settings.settling(), settings.settle.loop, "student.settle"),
-    ):
+    phases = [
+        (settings, settings.loop, "student", seed),
+        (settings.settling(), settings.settle.loop, "student.settle", seed + 1000),
+    ]
+    if settings.continues:
+        load_exported(model, settings.continues, _first_images(StudentSamples(teaching, settings), seed))
+        phases = phases[1:]
+    taught = Taught(model, seen, amended=bool(settings.continues)).to(memory_format=torch.channels_last)
+    for phase, loop, name, phase_seed in phases:
         taught.learn(settings)
         samples, loss = StudentSamples(teaching, phase), partial(student_loss, phase)
-        taught = train(fabric, taught, samples, loss, loop, seed=seed, folder=out, name=name)
-        seed += 1000
+        taught = train(fabric, taught, samples, loss, loop, seed=phase_seed, folder=out, name=name)
     if not fabric.is_global_zero:
         return
     model = taught.float().finished()

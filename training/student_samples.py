@@ -44,6 +44,7 @@ class SettleSettings:
     score_weight: float
     amendment_weight: float
     explain_weight: float
+    dice_weight: float
     loop: LoopSettings
 
 
@@ -64,6 +65,9 @@ class StudentSettings:
     one ("") all is learned but ``frozen_blocks`` first blocks of the backbone, which keep their ImageNet
     weights: they run at strides 2 and 4, where the gradient of a depthwise convolution costs more than all
     the rest on a CPU.
+
+    ``continues`` names a whole student in training/weights, made from the same start, with which the last
+    phase begins; the first is then left out. With "" there is none.
     """
 
     size_px: int
@@ -72,6 +76,7 @@ class StudentSettings:
     judge_width: int
     judge_rounds: int
     start: str
+    continues: str
     temperature: float
     clean_share: float
     degraded_share: float
@@ -87,6 +92,7 @@ class StudentSettings:
     amendment_weight: float
     reason_weight: float
     explain_weight: float
+    dice_weight: float
     not_fundus_weight: float
     frozen_blocks: int
     loop: LoopSettings
@@ -101,6 +107,7 @@ class StudentSettings:
             score_weight=last.score_weight,
             amendment_weight=last.amendment_weight,
             explain_weight=last.explain_weight,
+            dice_weight=last.dice_weight,
         )
 
 

@@ -19,6 +19,7 @@ from efiqa.errors import ModelError
 from efiqa.parity import ParityFigures, compare, worst_of
 
 if TYPE_CHECKING:
+    import openvino
     from torch import nn
 
 FloatArray = NDArray[np.float32]
@@ -51,8 +52,8 @@ def run_network(network: nn.Module, inputs: FloatArray) -> Answers:
     return Answers(*(np.concatenate([pair[k].numpy() for pair in pairs]) for k in range(2)))
 
 
-def run_graph(graph: bytes, inputs: FloatArray) -> tuple[str, Answers]:
-    """Return OpenVINO's name and its answers to inputs (n, 3, S, S); the graph answers logits and features.
+def compiled_graph(graph: bytes) -> tuple[str, openvino.CompiledModel]:
+    """Return OpenVINO's name and the graph as it runs it, in float32.
 
     Raises:
         ModelError: OpenVINO does not take the graph.
@@ -66,6 +67,16 @@ def run_graph(graph: bytes, inputs: FloatArray) -> tuple[str, Answers]:
         compiled = core.compile_model(core.read_model(graph), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     except RuntimeError as error:
         raise ModelError(f"{name} refuses the exported graph: {str(error).splitlines()[0]}") from None
+    return name, compiled
+
+
+def run_graph(graph: bytes, inputs: FloatArray) -> tuple[str, Answers]:
+    """Return OpenVINO's name and its answers to inputs (n, 3, S, S); the graph answers logits and features.
+
+    Raises:
+        ModelError: OpenVINO does not take the graph.
+    """
+    name, compiled = compiled_graph(graph)
     logits, features = [], []
     for image in inputs:
         answer = compiled({"image": image[None]})

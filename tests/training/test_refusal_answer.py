@@ -1,4 +1,4 @@
-"""The answer "not a fundus", learned once more beside the student as it was."""
+"""The answer "not a fundus", learned once more by a reader of its own."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,9 +9,10 @@ import pytest
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.train
 
-from tests.training.test_student import GRID, SIDE, samples  # noqa: E402
+from tests.training.test_student import SIDE, samples  # noqa: E402
 
-CHANNELS = 7
+GRID = SIDE // 16
+TOY = Path(__file__).parents[2] / "training/configs/toy.toml"
 
 
 @pytest.fixture
@@ -22,95 +23,89 @@ def student():
     return Student(Shape(16, 16, 1), pretrained=False).eval()
 
 
-def batch_of(count=2):
-    weight = torch.ones(count, 1, GRID, GRID)
+def says(logits):
+    return lambda _: logits
+
+
+def batch_of(truth):
+    weight = torch.ones(len(truth), 1, GRID, GRID)
     weight[:, :, 0] = 0
-    truth = torch.tensor([[1.0], [0.0]]).repeat(count // 2, 1)
-    trust = torch.zeros_like(weight)
-    return {"image": torch.zeros(count, 3, SIDE, SIDE), "weight": weight, "trust": trust, "not_fundus": truth}
+    return {"image": torch.zeros(1), "weight": weight, "not_fundus": torch.tensor(truth)[:, None]}
 
 
-def says(now, before):
-    return lambda _: (now, before)
+@pytest.mark.parametrize("side", [96, 144])  # grids of 6 and 9 cells
+def test_widened_student_answers_as_before(student, side):
+    from training.student import widened
+
+    image = torch.rand(2, 3, side, side) * 2 - 1
+    wide = widened(student, replace(student.shape, layout_width=8, layout_rounds=2, rim=True))
+    with torch.no_grad():
+        assert wide.features(image).shape == (2, 16 + 16 + 8 + 1, side // 16, side // 16)
+        torch.testing.assert_close(wide(image), student(image))
+        wide.head.weight[-1, 32:40] = 1
+        assert not torch.allclose(wide(image)[:, -1], student(image)[:, -1])
 
 
-def test_held_student_says_at_first_what_it_said(student):
-    from training.refusal_answer import Held
+def test_refusing_says_at_first_what_the_student_says(student):
+    from training.refusal_answer import Refusing
 
     image = torch.randn(1, 3, SIDE, SIDE)
     with torch.no_grad():
-        now, before = Held(student).eval()(image)
-    assert now.shape == (1, CHANNELS, SIDE // 16, SIDE // 16)
-    assert torch.equal(now, before)
+        found = Refusing(student, 8, 1).eval()(image)
+        torch.testing.assert_close(found, student(image)[:, -1:])
+    assert found.shape == (1, 1, GRID, GRID)
 
 
-def test_held_loss_is_nil_but_for_the_refusal_where_nothing_has_changed():
-    from training.refusal_answer import held_loss
+def test_refusal_loss_is_of_the_mean_over_the_field():
+    from training.refusal_answer import refusal_loss
 
-    before = torch.randn(2, CHANNELS, GRID, GRID)
-    now = before.clone()
-    now[:, -1] = torch.tensor([30.0, -30.0])[:, None, None]
-    assert sum(held_loss(says(now, before), batch_of()).values()).item() == pytest.approx(0, abs=1e-5)
-
-
-@pytest.mark.parametrize("channel", range(CHANNELS - 1))
-def test_held_loss_counts_each_other_answer_inside_the_field_alone(channel):
-    from training.refusal_answer import held_loss
-
-    before = torch.zeros(2, CHANNELS, GRID, GRID)
-    outside, inside = before.clone(), before.clone()
-    outside[:, channel, 0] = 3
-    inside[:, channel, 1] = 3
-    assert held_loss(says(outside, before), batch_of())["held"].item() == pytest.approx(0, abs=1e-6)
-    assert held_loss(says(inside, before), batch_of())["held"].item() > 0.05
-
-
-def test_held_loss_counts_cells_of_known_defects_more():
-    from training.refusal_answer import held_loss
-
-    before = torch.zeros(2, CHANNELS, GRID, GRID)
-    now = before.clone()
-    now[:, 0, 1, 1] = 3
-    plain, trusted = batch_of(), batch_of()
-    trusted["trust"][:, :, 1, 1] = 4
-    once, more = (held_loss(says(now, before), batch)["held"].item() for batch in (plain, trusted))
-    assert more > 3 * once
-
-
-def test_held_loss_of_the_refusal_is_of_the_mean_over_the_field():
-    from training.refusal_answer import REFUSAL_WEIGHT, held_loss
-
-    before = torch.zeros(2, CHANNELS, GRID, GRID)
-    wrong = before.clone()
-    wrong[:, -1] = torch.tensor([-4.0, 4.0])[:, None, None]
-    wrong[:, -1, 0] *= -100  # outside the field
-    expected = REFUSAL_WEIGHT * np.log1p(np.exp(4))
-    assert held_loss(says(wrong, before), batch_of())["not_fundus"].item() == pytest.approx(
-        expected, abs=1e-3
+    wrong = torch.tensor([-4.0, 4.0])[:, None, None, None].repeat(1, 1, GRID, GRID)
+    wrong[:, :, 0] *= -100  # outside the field
+    assert refusal_loss(says(wrong), batch_of([1.0, 0.0]))["not_fundus"].item() == pytest.approx(
+        np.log1p(np.exp(4)), abs=1e-3
     )
+    assert refusal_loss(says(wrong), batch_of([0.0, 1.0]))["not_fundus"].item() < 0.02
 
 
-def test_relearn_leaves_what_the_map_is_read_from_and_is_repeatable(student, tmp_path):
+def learned(student, teaching, folder, iterations=2):
     from lightning.fabric import Fabric
 
     from training import config
-    from training.refusal_answer import LOOP, relearn
-    from training.student_samples import StudentSamples
+    from training.refusal_answer import relearn
 
+    recipe = config.load(TOY)
+    loop = replace(recipe.refusal.loop, iterations=iterations, checkpoint_every=1)
+    shapes = replace(recipe.student, size_px=SIDE, grid=GRID)
+    settings = replace(recipe.refusal, loop=loop)
+    return relearn(Fabric(accelerator="cpu", devices=1), student, teaching, shapes, settings, folder, seed=4)
+
+
+@pytest.fixture
+def teaching():
     make, _ = samples()
-    assert isinstance(make, StudentSamples)
-    recipe = Path(__file__).parents[2] / "training/configs/toy.toml"
-    settings = replace(config.load(recipe).student, size_px=SIDE, grid=SIDE // 16)
-    teaching = replace(make._from, maps=np.full((4, SIDE // 16, SIDE // 16), 0.2, np.float32))
-    loop = replace(LOOP, iterations=2, batch=2, workers=0, checkpoint_every=1)
-    before = {key: value.clone() for key, value in student.state_dict().items()}
-    found = []
-    for folder in ("first", "again"):
-        student.load_state_dict(before)
-        learned = relearn(
-            Fabric(accelerator="cpu", devices=1), student, teaching, settings, tmp_path / folder, 4, loop
-        )
-        found.append({key: value.clone() for key, value in learned.state_dict().items()})
-    assert all(torch.equal(found[0][key], found[1][key]) for key in before)
-    changed = {key.split(".")[0] for key in before if not torch.equal(before[key], found[0][key])}
-    assert changed == {"judge", "head"}
+    return replace(make._from, maps=np.full((4, GRID, GRID), 0.2, np.float32))
+
+
+def test_relearn_changes_no_other_answer_and_is_repeatable(student, teaching, tmp_path):
+    first, again = (learned(student, teaching, tmp_path / name) for name in ("first", "again"))
+    found = first.state_dict()
+    assert all(torch.equal(each, found[key]) for key, each in again.state_dict().items())
+    kept = student.state_dict()
+    changed = [
+        key for key, each in kept.items() if not key.startswith("head") and not torch.equal(each, found[key])
+    ]
+    assert not changed
+    image = torch.rand(2, 3, SIDE, SIDE)
+    with torch.no_grad():
+        before, after = student(image), first(image)
+    torch.testing.assert_close(before[:, :-1], after[:, :-1])
+    assert not torch.allclose(before[:, -1], after[:, -1])
+
+
+def test_relearn_goes_on_at_its_checkpoint(student, teaching, tmp_path, capsys):
+    once = learned(student, teaching, tmp_path / "once").state_dict()
+    learned(student, teaching, tmp_path / "twice")
+    capsys.readouterr()
+    twice = learned(student, teaching, tmp_path / "twice").state_dict()
+    assert "refusal: resumed at iteration 2 of 2" in capsys.readouterr().out
+    assert all(torch.equal(each, twice[key]) for key, each in once.items())

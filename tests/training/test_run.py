@@ -12,7 +12,7 @@ safetensors = pytest.importorskip("safetensors.torch")
 pytestmark = [pytest.mark.train, pytest.mark.slow]
 
 TOY = Path(__file__).parents[2] / "training/configs/toy.toml"
-STAGES = ("segmenter", "vuad", "pseudo", "teacher", "student", "export")
+STAGES = ("segmenter", "vuad", "pseudo", "teacher", "student", "refusal", "rim", "export")
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +142,7 @@ def test_run_dense_teacher_teaches_the_student(toy_run, tmp_path):
     assert not np.array_equal(after, before)
     assert (out / "teacher.loss.png").stat().st_size > 1000
     assert "reduce.weight" in safetensors.load_file(out / "teacher.safetensors")
-    for stage in ("student", "export"):
+    for stage in ("student", "refusal", "rim", "export"):
         assert (out / f"{stage}.done.json").stat().st_mtime_ns > (
             toy_run / f"{stage}.done.json"
         ).stat().st_mtime_ns
@@ -167,7 +167,7 @@ def test_not_fundus_scenes_are_seeded_and_blank_outside():
     assert not rgb[~visible].any()
 
 
-def test_run_with_a_model_to_start_from_needs_student_and_export_alone(tmp_path):
+def test_run_with_a_model_to_start_from_needs_no_stage_before_the_student(tmp_path):
     from dataclasses import replace
 
     from training import config
@@ -180,7 +180,10 @@ def test_run_with_a_model_to_start_from_needs_student_and_export_alone(tmp_path)
         for vuad in (recipe.vuad, replace(recipe.vuad, good_share=recipe.vuad.good_share / 2)):
             changed = replace(recipe, student=replace(recipe.student, start=start), vuad=vuad)
             pipelines.append(Pipeline(changed, tmp_path, tmp_path, fabric))
-    assert [each.needed() for each in pipelines[1:3]] == [list(pipelines[0].stages), ["student", "export"]]
+    assert [each.needed() for each in pipelines[1:3]] == [
+        list(STAGES),
+        ["student", "refusal", "rim", "export"],
+    ]
     keys = [each.stages["student"][1] for each in pipelines]
     assert keys[0] != keys[1]  # what a stage before was told matters
     assert keys[2] == keys[3]  # or not
