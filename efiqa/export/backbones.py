@@ -157,7 +157,7 @@ def _open_student(weights: Path | None, *, random_weights: bool) -> Backbone:
             code="student_unavailable",
         ) from None
     if random_weights or weights is None:
-        raise OptionError("backbone is student, expected --weights student.pt of a training run with it")
+        raise OptionError("backbone is student, expected --weights whole.pt of a training run with it")
     try:
         student = load_student(weights)
     except FileNotFoundError:

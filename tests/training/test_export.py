@@ -289,7 +289,7 @@ def test_judge_wrong_features_under_a_right_map_fail():
             {"adapter_kind": "dense", "size_px": 96},
             r"multiple of 64 for .* dense adapter; nearest: 64 and 128",
         ),
-        ({"backbone": "student", "size_px": 64}, "backbone is student, expected --weights student.pt"),
+        ({"backbone": "student", "size_px": 64}, "backbone is student, expected --weights whole.pt"),
     ],
 )
 def test_export_options_that_cannot_be_are_refused(tmp_path, changes, message):
