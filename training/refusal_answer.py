@@ -30,7 +30,7 @@ from training.student import (
 )
 from training.student_samples import StudentSamples, StudentSettings, Teaching
 
-STUDENT, WHOLE = "student.pt", "refusal.pt"
+STUDENT, LEARNT = "student.pt", "refusal.pt"
 
 
 @settings
@@ -61,18 +61,7 @@ class Refusing(nn.Module):
         head = self.student.head
         self.answer = nn.Conv2d(head.in_channels, 1, 1)
         self.answer.load_state_dict({key: each[-1:] for key, each in head.state_dict().items()})
-        self._keep()
-
-    def _keep(self) -> None:
-        for name, module in self.student.named_children():
-            if name != "layout":
-                module.requires_grad_(False).eval()
-
-    def train(self, mode: bool = True) -> Refusing:
-        """Set training mode, except for what stays."""
-        super().train(mode)
-        self._keep()
-        return self
+        self.student.keep([each for name, each in self.student.named_children() if name != "layout"])
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Return the logits."""
@@ -129,4 +118,4 @@ def run(
     teaching = teaching_of(samples, pool, annotated, out)
     whole = relearn(fabric, load_student(out / STUDENT), teaching, samples, settings, out, seed)
     if fabric.is_global_zero:
-        save_student(whole, samples.size_px, out / WHOLE)
+        save_student(whole, samples.size_px, out / LEARNT)

@@ -20,11 +20,12 @@ from scipy.special import expit, logit
 
 from training.data import CropSet, FloatArray, blank_outside
 from training.progress import track
-from training.pseudo_labels import rim_cells, to_grid
+from training.pseudo_labels import badness, rim_cells, to_grid
+from training.refusal_answer import LEARNT
 from training.student import Student, load_student, predict, save_student, widened
 from training.views import rendered_view
 
-LEARNT, WHOLE = "refusal.pt", "whole.pt"
+WHOLE = "whole.pt"
 VIEWS = 4  # of each picture
 GREATEST = 3.0  # logits
 
@@ -43,15 +44,10 @@ def rim_level(maps: FloatArray, weights: FloatArray) -> RimLevel:
     Lowered by it, the rim's mean over all pictures is that of the inside; a rim that is lower stays.
     """
     rims = np.stack([rim_cells(each) for each in weights])
-    rim, inside = weights * rims, weights * ~rims
+    inside, logits = badness(maps, weights * ~rims).mean(), logit(maps)
 
     def ratio(lowered: float) -> float:
-        levelled = expit(logit(maps) - lowered)
-        means = [
-            (levelled * rim).sum((1, 2)) / rim.sum((1, 2)),
-            (maps * inside).sum((1, 2)) / inside.sum((1, 2)),
-        ]
-        return float(means[0].mean() / means[1].mean())
+        return float(badness(expit(logits - lowered), weights * rims).mean() / inside)
 
     before = ratio(0.0)
     if before <= 1:

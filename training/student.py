@@ -32,7 +32,7 @@ from training.data import ByteArray, CropSet, FloatArray, cached_array
 from training.eye_photographs import Eye, fetched_eyes
 from training.features import crops_at
 from training.landmarks import foveas_of
-from training.loop import Batch, save_atomically, train
+from training.loop import Batch, SeededSamples, save_atomically, train
 from training.pseudo_labels import badness, shrink, to_grid
 from training.start import load_exported, load_start, maps_of_start, softened
 from training.student_samples import (
@@ -217,13 +217,17 @@ class Student(nn.Module):
         That is what a model to start from gave, or the stem and the first ``frozen_blocks`` blocks, if any.
         """
         if settings.start:
-            self._fixed = [self.backbone, self.sight]
+            self.keep([self.backbone, self.sight])
         elif settings.frozen_blocks:
             first = self.backbone.blocks[: settings.frozen_blocks]
-            self._fixed = [self.backbone.conv_stem, self.backbone.bn1, *first]
+            self.keep([self.backbone.conv_stem, self.backbone.bn1, *first])
         else:
-            self._fixed = []
-        for module in self._fixed:
+            self.keep([])
+
+    def keep(self, modules: list[nn.Module]) -> None:
+        """Fix ``modules``, batch statistics included."""
+        self._fixed = modules
+        for module in modules:
             module.requires_grad_(False)
         self.train(self.training)
 
@@ -427,11 +431,10 @@ def teaching_of(settings: StudentSettings, pool: CropSet, annotated: CropSet, ou
     return Teaching(pool, maps, measured, level, annotated, foveas[0], foveas[1], eyes)
 
 
-def _first_images(samples: StudentSamples, seed: int) -> Iterator[torch.Tensor]:
+def _first_images(samples: SeededSamples) -> Iterator[torch.Tensor]:
     """Yield MEASURED batches of images (B, 3, S, S), as training draws them."""
     for first in range(0, MEASURED * MEASURED_BATCH, MEASURED_BATCH):
-        drawn = (np.random.default_rng([seed, first + k]) for k in range(MEASURED_BATCH))
-        yield torch.stack([samples(rng, 0.0)["image"] for rng in drawn])
+        yield torch.stack([samples[first + k]["image"] for k in range(MEASURED_BATCH)])
 
 
 def run(
@@ -448,7 +451,8 @@ def run(
         (settings.settling(), settings.settle.loop, "student.settle", seed + 1000),
     ]
     if settings.continues:
-        load_exported(model, settings.continues, _first_images(StudentSamples(teaching, settings), seed))
+        drawn = SeededSamples(StudentSamples(teaching, settings), seed, settings.loop)
+        load_exported(model, settings.continues, _first_images(drawn))
         phases = phases[1:]
     taught = Taught(model, seen, amended=bool(settings.continues)).to(memory_format=torch.channels_last)
     for phase, loop, name, phase_seed in phases:

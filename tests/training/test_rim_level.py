@@ -80,7 +80,8 @@ def test_levelled_student_answers_lower_at_the_rim_of_the_map_alone():
 
 
 def test_run_writes_the_levelled_student(tmp_path):
-    from training.rim_level import LEARNT, WHOLE, run
+    from training.refusal_answer import LEARNT
+    from training.rim_level import WHOLE, run
     from training.student import Shape, Student, load_student, save_student
 
     torch.manual_seed(1)
