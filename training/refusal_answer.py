@@ -52,11 +52,14 @@ class RefusalSettings:
 class Refusing(nn.Module):
     """A student whose layout learns: logits (B, 1, g, g) of "not a fundus", the head's last row.
 
-    All else stays, batch statistics included.
+    All else stays, batch statistics included. A layout that the student has goes on learning.
     """
 
     def __init__(self, student: Student, width: int, rounds: int) -> None:
         super().__init__()
+        had = (student.shape.layout_width, student.shape.layout_rounds)
+        if had not in ((0, 0), (width, rounds)):
+            raise ValueError(f"layout_width and layout_rounds are {width} and {rounds}, the student has {had}")
         self.student = widened(student, replace(student.shape, layout_width=width, layout_rounds=rounds))
         head = self.student.head
         self.answer = nn.Conv2d(head.in_channels, 1, 1)

@@ -28,7 +28,14 @@ if TYPE_CHECKING:
 
 WEIGHTS = Path(__file__).parent / "weights"
 # Batch normalisation that the exporter folded into the convolution before it: the names of both.
-_FOLDED = {"conv_stem": "bn1", "conv_pwl": "bn3", "widen": "norm", "spread": "norm2", "narrow": "norm3"}
+_FOLDED = {
+    "conv_stem": "bn1",
+    "conv_pwl": "bn3",
+    "fold": "norm",
+    "widen": "norm",
+    "spread": "norm2",
+    "narrow": "norm3",
+}
 _FOLDED_IN_FIRST_BLOCK = {"conv_dw": "bn1", "conv_pw": "bn2"}
 _FOLDED_IN_BLOCKS = {"conv_pw": "bn1", "conv_dw": "bn2"}
 
@@ -87,6 +94,8 @@ def load_start(student: Student, name: str, temperature: float) -> nn.Conv2d:
 def load_exported(student: Student, name: str, seen: Iterable[torch.Tensor]) -> None:
     """Read the model ``name``, a student's as exported, into ``student``: it answers as the model does.
 
+    What a feature adds that ``student`` has not, the rim, is left out.
+
     The exporter folds normalisations away; to learn on, they are given the statistics of what passes them of
     ``seen``, normalised images (B, 3, S, S), and the weights and biases that leave the answers as they are.
 
@@ -94,12 +103,21 @@ def load_exported(student: Student, name: str, seen: Iterable[torch.Tensor]) -> 
         FileNotFoundError: there is no such model.
         ValueError: the model is of another shape.
     """
-    stored = {
-        key.removeprefix("backbone.").replace("adapter.", "head."): each
-        for key, each in _stored(name).items()
-    }
-    _fill({"": student}, stored, name)
+    _fill({"": student}, _stored_student(name), name)
     _measure_normalisations(student.eval(), seen)
+
+
+def exported_layout(name: str) -> tuple[int, int]:
+    """Return width and rounds of the layout of the model ``name``, a student's as exported; 0, 0: it has none.
+
+    Raises:
+        FileNotFoundError: there is no such model.
+    """
+    stored = _stored_student(name)
+    if "layout.fold.weight" not in stored:
+        return 0, 0
+    rounds = sum(key.startswith("layout.rounds.") and key.endswith(".spread.weight") for key in stored)
+    return len(stored["layout.fold.weight"]), rounds
 
 
 @torch.no_grad()
@@ -135,6 +153,13 @@ def _stored(name: str) -> dict[str, FloatArray]:
     }
 
 
+def _stored_student(name: str) -> dict[str, FloatArray]:
+    return {
+        key.removeprefix("backbone.").replace("adapter.", "head."): each
+        for key, each in _stored(name).items()
+    }
+
+
 @torch.no_grad()
 def _fill(parts: Mapping[str, nn.Module], stored: Mapping[str, FloatArray], name: str) -> None:
     """Copy what ``stored`` holds of the ``parts``, by the prefixes of their names there, into them."""
@@ -148,6 +173,9 @@ def _fill(parts: Mapping[str, nn.Module], stored: Mapping[str, FloatArray], name
         if isinstance(each, nn.BatchNorm2d)
     }
     found = dict(stored) | _unfolded(stored, normalisations)
+    head = targets.get("head.weight")
+    if head is not None and "head.weight" in found:
+        found["head.weight"] = found["head.weight"][:, : head.shape[1]]
     for key in [key for key, each in targets.items() if key in found and found[key].shape == each.shape]:
         targets.pop(key).copy_(torch.from_numpy(found[key]))
     left = [key for key in targets if not key.endswith("num_batches_tracked")]

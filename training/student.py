@@ -27,14 +27,14 @@ from torch.nn import functional as F
 
 from efiqa.export.document import Channels
 from training import figures
-from training.backbone import Lite0Features
+from training.backbone import Lite0Features, picture_by_picture
 from training.data import ByteArray, CropSet, FloatArray, cached_array
 from training.eye_photographs import Eye, fetched_eyes
 from training.features import crops_at
 from training.landmarks import foveas_of
 from training.loop import Batch, SeededSamples, save_atomically, train
 from training.pseudo_labels import badness, shrink, to_grid
-from training.start import load_exported, load_start, maps_of_start, softened
+from training.start import exported_layout, load_exported, load_start, maps_of_start, softened
 from training.student_samples import (
     CHANNELS,
     StudentSamples,
@@ -167,7 +167,7 @@ def rim_of(image: torch.Tensor) -> torch.Tensor:
 
     Outside the field an image is black; so is, perhaps, what a lid hides, and its edge counts as the rim too.
     """
-    brightest = F.max_pool2d(image.amax(1, keepdim=True), 16)
+    brightest = F.max_pool2d(image, 16).amax(1, keepdim=True)
     inside = ((brightest + 1) * 127.5).clamp(0, 1)  # from the first level above black on
     return inside + F.max_pool2d(F.pad(-inside, (1, 1, 1, 1)), 3, stride=1)
 
@@ -214,15 +214,16 @@ class Student(nn.Module):
     def freeze_for(self, settings: StudentSettings) -> None:
         """Fix what does not learn by a recipe, batch statistics included.
 
-        That is what a model to start from gave, or the stem and the first ``frozen_blocks`` blocks, if any.
+        That is what a model to start from gave, or the stem and the first ``frozen_blocks`` blocks, if any;
+        and the layout, which a stage of its own teaches.
         """
+        fixed: list[nn.Module] = [self.layout] if self.layout else []
         if settings.start:
-            self.keep([self.backbone, self.sight])
+            fixed += [self.backbone, self.sight]
         elif settings.frozen_blocks:
             first = self.backbone.blocks[: settings.frozen_blocks]
-            self.keep([self.backbone.conv_stem, self.backbone.bn1, *first])
-        else:
-            self.keep([])
+            fixed += [self.backbone.conv_stem, self.backbone.bn1, *first]
+        self.keep(fixed)
 
     def keep(self, modules: list[nn.Module]) -> None:
         """Fix ``modules``, batch statistics included."""
@@ -238,14 +239,26 @@ class Student(nn.Module):
             module.eval()
         return self
 
+    def _seen(self, image: torch.Tensor) -> list[torch.Tensor]:
+        maps = self.backbone(image)
+        return [*maps, self.sight(maps)]
+
+    def _judged(self, image: torch.Tensor) -> list[torch.Tensor]:
+        *maps, seen = self._read(self._seen, [self.backbone, self.sight], image)
+        return [maps[-1], seen, self.judge(image, maps, seen)]
+
+    def _read(
+        self, network: Callable[[torch.Tensor], list[torch.Tensor]], parts: list[nn.Module], image: torch.Tensor
+    ) -> list[torch.Tensor]:
+        """Return the output of ``network``, which consists of ``parts``."""
+        return picture_by_picture(network, image) if set(parts) <= set(self._fixed) else network(image)
+
     def features(self, image: torch.Tensor) -> torch.Tensor:
         """Return what ``head`` reads (B, C, S/16, S/16): features of sight, judge and layout, and the rim."""
-        maps = self.backbone(image)
-        seen = self.sight(maps)
-        judged = self.judge(image, maps, seen)
+        coarsest, seen, judged = self._read(self._judged, [self.backbone, self.sight, self.judge], image)
         read = [seen, judged]
         if self.layout is not None:
-            read.append(self.layout(maps[-1], seen, judged))
+            read.append(self.layout(coarsest, seen, judged))
         if self.shape.rim:
             read.append(rim_of(image))
         return torch.cat(read, 1)
@@ -443,7 +456,8 @@ def run(
     """Train the student on the pool and the vessel sets' ``annotated`` pictures; write the stage's files."""
     teaching = teaching_of(settings, pool, annotated, out)
     torch.manual_seed(seed)
-    shape = Shape(settings.width, settings.judge_width, settings.judge_rounds)
+    layout = exported_layout(settings.continues) if settings.continues else (0, 0)
+    shape = Shape(settings.width, settings.judge_width, settings.judge_rounds, *layout)
     model = Student(shape, pretrained=not settings.start)
     seen = load_start(model, settings.start, settings.temperature) if settings.start else None
     phases = [
