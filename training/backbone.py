@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
@@ -89,16 +88,3 @@ class Lite0Features(nn.Module):
             if index in wanted:
                 maps.append(x)
         return maps
-
-
-@torch.no_grad()
-def picture_by_picture(
-    network: Callable[[torch.Tensor], list[torch.Tensor]], images: torch.Tensor
-) -> list[torch.Tensor]:
-    """Return what a ``network`` that does not learn makes of images (B, C, H, W), one at a time on a CPU.
-
-    The large maps at its first strides then stay in the cache; those of a batch do not fit there.
-    """
-    if images.device.type != "cpu":
-        return network(images)
-    return [torch.cat(each) for each in zip(*map(network, images.split(1)), strict=True)]

@@ -43,6 +43,7 @@ from training.data import (
     read_manifest,
     vessel_pictures,
 )
+from training.memory import keep_freed_memory
 
 REFUSAL_SEED, RIM_SEED = 5000, 7  # from the training's seed
 
@@ -210,6 +211,7 @@ def main(arguments: list[str] | None = None) -> None:
         with fabric.rank_zero_first():
             synthetic.make(root, config.data.synthetic, config.seed)
     torch.set_float32_matmul_precision("high")
+    keep_freed_memory()
     pipeline = Pipeline(config, root, out, fabric)
     wanted = options.stages or pipeline.needed()
     unknown = [name for name in wanted if name not in pipeline.stages]

@@ -27,7 +27,7 @@ from torch.nn import functional as F
 
 from efiqa.export.document import Channels
 from training import figures
-from training.backbone import Lite0Features, picture_by_picture
+from training.backbone import Lite0Features
 from training.data import ByteArray, CropSet, FloatArray, cached_array
 from training.eye_photographs import Eye, fetched_eyes
 from training.features import crops_at
@@ -239,26 +239,14 @@ class Student(nn.Module):
             module.eval()
         return self
 
-    def _seen(self, image: torch.Tensor) -> list[torch.Tensor]:
-        maps = self.backbone(image)
-        return [*maps, self.sight(maps)]
-
-    def _judged(self, image: torch.Tensor) -> list[torch.Tensor]:
-        *maps, seen = self._read(self._seen, [self.backbone, self.sight], image)
-        return [maps[-1], seen, self.judge(image, maps, seen)]
-
-    def _read(
-        self, network: Callable[[torch.Tensor], list[torch.Tensor]], parts: list[nn.Module], image: torch.Tensor
-    ) -> list[torch.Tensor]:
-        """Return the output of ``network``, which consists of ``parts``."""
-        return picture_by_picture(network, image) if set(parts) <= set(self._fixed) else network(image)
-
     def features(self, image: torch.Tensor) -> torch.Tensor:
         """Return what ``head`` reads (B, C, S/16, S/16): features of sight, judge and layout, and the rim."""
-        coarsest, seen, judged = self._read(self._judged, [self.backbone, self.sight, self.judge], image)
+        maps = self.backbone(image)
+        seen = self.sight(maps)
+        judged = self.judge(image, maps, seen)
         read = [seen, judged]
         if self.layout is not None:
-            read.append(self.layout(coarsest, seen, judged))
+            read.append(self.layout(maps[-1], seen, judged))
         if self.shape.rim:
             read.append(rim_of(image))
         return torch.cat(read, 1)
