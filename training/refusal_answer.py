@@ -59,9 +59,7 @@ class Refusing(nn.Module):
         super().__init__()
         had = (student.shape.layout_width, student.shape.layout_rounds)
         if had not in ((0, 0), (width, rounds)):
-            raise ValueError(
-                f"layout_width and layout_rounds are {width} and {rounds}, the student has {had}"
-            )
+            raise ValueError(f"layout_width and layout_rounds are {width}, {rounds}, the student's {had}")
         self.student = widened(student, replace(student.shape, layout_width=width, layout_rounds=rounds))
         head = self.student.head
         self.answer = nn.Conv2d(head.in_channels, 1, 1)

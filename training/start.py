@@ -108,7 +108,7 @@ def load_exported(student: Student, name: str, seen: Iterable[torch.Tensor]) -> 
 
 
 def exported_layout(name: str) -> tuple[int, int]:
-    """Return width and rounds of the layout of the model ``name``, a student's as exported; 0, 0: it has none.
+    """Return the layout's width and rounds of the model ``name``, a student's as exported; 0, 0: none.
 
     Raises:
         FileNotFoundError: there is no such model.
