@@ -57,7 +57,9 @@ def rim_level(maps: FloatArray, weights: FloatArray) -> RimLevel:
 
 @torch.no_grad()
 def levelled(student: Student, logits: float) -> Student:
-    """Return ``student`` with its map ``logits`` lower at the rim."""
+    """Return ``student`` with its map ``logits`` lower at the rim; without a look for the rim if that is 0."""
+    if logits == 0:
+        return student
     wide = widened(student, replace(student.shape, rim=True))
     wide.head.weight[0, -1] = -logits
     return wide

@@ -56,6 +56,22 @@ def test_refusing_says_at_first_what_the_student_says(student):
     assert found.shape == (1, 1, GRID, GRID)
 
 
+def test_refusing_goes_on_with_a_layout_that_the_student_has(student):
+    from training.refusal_answer import Refusing
+    from training.student import widened
+
+    torch.manual_seed(5)
+    wide = widened(student, replace(student.shape, layout_width=8, layout_rounds=1))
+    torch.nn.init.normal_(wide.head.weight)
+    image = torch.randn(1, 3, SIDE, SIDE)
+    going_on = Refusing(wide, 8, 1)
+    with torch.no_grad():
+        torch.testing.assert_close(going_on.eval()(image), wide(image)[:, -1:])
+    assert all(each.requires_grad for each in going_on.student.layout.parameters())
+    with pytest.raises(ValueError, match=r"are 16, 1, the student's \(8, 1\)"):
+        Refusing(wide, 16, 1)
+
+
 def test_refusal_loss_is_of_the_mean_over_the_field():
     from training.refusal_answer import refusal_loss
 

