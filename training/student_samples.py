@@ -67,7 +67,8 @@ class StudentSettings:
     the rest on a CPU.
 
     ``continues`` names a whole student in training/weights, made from the same start, with which the last
-    phase begins; the first is then left out. With "" there is none.
+    phase begins; the first is then left out. With "" there is none. A phase of 0 iterations is left out too:
+    a student that is continued without a last one stays as it is.
     """
 
     size_px: int
