@@ -491,7 +491,8 @@ def test_a_layout_stays_as_it_is_while_the_student_learns():
         assert student.judge.training
 
 
-def test_a_continued_student_begins_where_the_model_ended(tmp_path, monkeypatch):
+@pytest.mark.parametrize("iterations", [0, 1])
+def test_a_continued_student_begins_where_the_model_ended(tmp_path, monkeypatch, iterations):
     from lightning.fabric import Fabric
 
     from efiqa import Runtime
@@ -499,13 +500,14 @@ def test_a_continued_student_begins_where_the_model_ended(tmp_path, monkeypatch)
     from training.start import WEIGHTS
 
     recipe = config.load(Path(__file__).parents[2] / "training/configs/cpu.toml").student
-    loop = replace(recipe.settle.loop, iterations=1, batch=2, learning_rate=1e-6, workers=0)
+    loop = replace(recipe.settle.loop, iterations=iterations, batch=2, learning_rate=1e-6, workers=0)
     recipe = replace(recipe, eye_photographs=False, settle=replace(recipe.settle, loop=loop))
     monkeypatch.setattr(student, "MEASURED", 2)
     monkeypatch.setattr(student, "MEASURED_BATCH", 2)
     monkeypatch.setattr(student.figures, "sheet", lambda *_, **__: None)
     student.run(Fabric(accelerator="cpu", devices=1), recipe, crop_set(12), crop_set(2), tmp_path, seed=3)
     assert not (tmp_path / "student.csv").exists()  # the first phase was left out
+    assert (tmp_path / "student.settle.csv").exists() == bool(iterations)
     image = next(images_of(1))[:1]
     with Runtime(WEIGHTS / f"{recipe.continues}.onnx") as runtime, torch.no_grad():
         expected = runtime.run_network(np.ascontiguousarray(image.numpy()))
