@@ -505,6 +505,7 @@ def test_a_continued_student_begins_where_the_model_ended(tmp_path, monkeypatch,
     monkeypatch.setattr(student, "MEASURED", 2)
     monkeypatch.setattr(student, "MEASURED_BATCH", 2)
     monkeypatch.setattr(student.figures, "sheet", lambda *_, **__: None)
+    (tmp_path / "cache").mkdir()
     student.run(Fabric(accelerator="cpu", devices=1), recipe, crop_set(12), crop_set(2), tmp_path, seed=3)
     assert not (tmp_path / "student.csv").exists()  # the first phase was left out
     assert (tmp_path / "student.settle.csv").exists() == bool(iterations)
@@ -512,8 +513,10 @@ def test_a_continued_student_begins_where_the_model_ended(tmp_path, monkeypatch,
     with Runtime(WEIGHTS / f"{recipe.continues}.onnx") as runtime, torch.no_grad():
         expected = runtime.run_network(np.ascontiguousarray(image.numpy()))
         found = student.load_student(tmp_path / "student.pt")(image).numpy()
-    assert np.abs(found - expected)[:, :, 1:-1, 1:-1].max() < 0.05
+    apart = (found - expected)[:, :, 1:-1, 1:-1]  # the rim of the map is levelled later
     assert np.std(expected) > 0.1
+    # An iteration moves the statistics of the normalisations a little, by its two pictures.
+    assert apart.std() < (0.1 * np.std(expected) if iterations else 1e-3)
 
 
 def test_load_exported_of_another_shape_is_an_error():
