@@ -57,7 +57,7 @@ def rim_level(maps: FloatArray, weights: FloatArray) -> RimLevel:
 
 @torch.no_grad()
 def levelled(student: Student, logits: float) -> Student:
-    """Return ``student`` with its map ``logits`` lower at the rim; without a look for the rim if that is 0."""
+    """Return ``student`` with its map ``logits`` lower at the rim; one that looks for no rim if that is 0."""
     if logits == 0:
         return student
     wide = widened(student, replace(student.shape, rim=True))
