@@ -167,7 +167,7 @@ def rim_of(image: torch.Tensor) -> torch.Tensor:
 
     Outside the field an image is black; so is, perhaps, what a lid hides, and its edge counts as the rim too.
     """
-    brightest = F.max_pool2d(image, 16).amax(1, keepdim=True)
+    brightest = F.max_pool2d(image.amax(1, keepdim=True), 16)
     inside = ((brightest + 1) * 127.5).clamp(0, 1)  # from the first level above black on
     return inside + F.max_pool2d(F.pad(-inside, (1, 1, 1, 1)), 3, stride=1)
 
