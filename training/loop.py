@@ -81,11 +81,14 @@ def train(
     """Return ``model`` with averaged weights after training, in eval mode on the CPU.
 
     ``loss_of`` returns named terms; their sum is minimised. A checkpoint in ``folder`` is taken up
-    where it stopped. ``settings.batch`` counts all processes together. Losses go to NAME.csv.
+    where it stopped. ``settings.batch`` counts all processes together. Losses go to NAME.csv. With 0
+    iterations the model stays as it is, and nothing is written.
 
     Raises:
         FloatingPointError: a loss is not finite; the last checkpoint stays.
     """
+    if not settings.iterations:
+        return model.cpu().eval()
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint_path = folder / f"{name}.checkpoint.pt"
     optimizer = torch.optim.AdamW(

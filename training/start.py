@@ -103,7 +103,9 @@ def load_exported(student: Student, name: str, seen: Iterable[torch.Tensor]) -> 
         FileNotFoundError: there is no such model.
         ValueError: the model is of another shape.
     """
-    _fill({"": student}, _stored_student(name), name)
+    stored = _stored_student(name)
+    stored["head.weight"] = stored["head.weight"][:, : student.shape.features]
+    _fill({"": student}, stored, name)
     _measure_normalisations(student.eval(), seen)
 
 
@@ -173,9 +175,6 @@ def _fill(parts: Mapping[str, nn.Module], stored: Mapping[str, FloatArray], name
         if isinstance(each, nn.BatchNorm2d)
     }
     found = dict(stored) | _unfolded(stored, normalisations)
-    head = targets.get("head.weight")
-    if head is not None and "head.weight" in found:
-        found["head.weight"] = found["head.weight"][:, : head.shape[1]]
     for key in [key for key, each in targets.items() if key in found and found[key].shape == each.shape]:
         targets.pop(key).copy_(torch.from_numpy(found[key]))
     left = [key for key in targets if not key.endswith("num_batches_tracked")]

@@ -458,8 +458,6 @@ def run(
         phases = phases[1:]
     taught = Taught(model, seen, amended=bool(settings.continues)).to(memory_format=torch.channels_last)
     for phase, loop, name, phase_seed in phases:
-        if not loop.iterations:
-            continue
         taught.learn(settings)
         samples, loss = StudentSamples(teaching, phase), partial(student_loss, phase)
         taught = train(fabric, taught, samples, loss, loop, seed=phase_seed, folder=out, name=name)
