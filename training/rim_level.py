@@ -27,6 +27,7 @@ from training.views import rendered_view
 
 WHOLE = "whole.pt"
 VIEWS = 4  # of each picture
+LEVEL_ENOUGH = 1.05  # times the inside: a rim up to here stays, since looking for it costs time in every frame
 GREATEST = 3.0  # logits
 
 
@@ -41,7 +42,8 @@ class RimLevel:
 def rim_level(maps: FloatArray, weights: FloatArray) -> RimLevel:
     """Return the level of maps (N, g, g) of clean pictures with cells' weights (N, g, g).
 
-    Lowered by it, the rim's mean over all pictures is that of the inside; a rim that is lower stays.
+    Lowered by it, the rim's mean over all pictures is that of the inside; a rim that is lower, or level
+    enough, stays.
     """
     rims = np.stack([rim_cells(each) for each in weights])
     inside, logits = badness(maps, weights * ~rims).mean(), logit(maps)
@@ -50,7 +52,7 @@ def rim_level(maps: FloatArray, weights: FloatArray) -> RimLevel:
         return float(badness(expit(logits - lowered), weights * rims).mean() / inside)
 
     before = ratio(0.0)
-    if before <= 1:
+    if before <= LEVEL_ENOUGH:
         return RimLevel(0.0, before)
     return RimLevel(float(brentq(lambda lowered: ratio(lowered) - 1, 0.0, GREATEST)), before)
 

@@ -167,8 +167,11 @@ def rim_of(image: torch.Tensor) -> torch.Tensor:
 
     Outside the field an image is black; so is, perhaps, what a lid hides, and its edge counts as the rim too.
     """
-    brightest = F.max_pool2d(image.amax(1, keepdim=True), 16)
-    inside = ((brightest + 1) * 127.5).clamp(0, 1)  # from the first level above black on
+    # A sum over each cell, as a convolution: the judge's glance reads the picture in the same way, so that
+    # OpenVINO does not lay it out a second time. Black is -1, and a sum of whole numbers is exact.
+    cell = image.new_ones((1, image.shape[1], 16, 16))
+    light = F.conv2d(image, cell, image.new_full((1,), cell.numel()), stride=16)
+    inside = (light * 127.5).clamp(0, 1)  # from the first level above black on
     return inside + F.max_pool2d(F.pad(-inside, (1, 1, 1, 1)), 3, stride=1)
 
 

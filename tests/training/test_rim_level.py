@@ -59,12 +59,13 @@ def test_rim_level_brings_the_rim_to_the_inside():
     assert found.logits == pytest.approx(np.log(0.15 / 0.85) - np.log(0.1 / 0.9), abs=1e-6)
 
 
-def test_rim_level_leaves_a_rim_that_is_lower():
+@pytest.mark.parametrize("rim", [0.08, 0.104])
+def test_rim_level_leaves_a_rim_that_is_lower_or_level_enough(rim):
     from training.rim_level import rim_level
 
-    found = rim_level(*maps_with_rim(0.1, 0.08))
+    found = rim_level(*maps_with_rim(0.1, rim))
     assert found.logits == 0
-    assert found.ratio == pytest.approx(0.8)
+    assert found.ratio == pytest.approx(rim / 0.1)
 
 
 def test_levelled_student_answers_lower_at_the_rim_of_the_map_alone():
