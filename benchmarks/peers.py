@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 ByteArray = NDArray[np.uint8]
 FloatArray = NDArray[np.float32]
 MAX_ALPHA = 0.6  # the default of QualityReport.overlay
+# What torch's interpolate does by default, in ONNX's words.
+NEAREST = {"mode": b"nearest", "coordinate_transformation_mode": b"asymmetric", "nearest_mode": b"floor"}
 
 
 class TorchGraph:
@@ -88,6 +90,10 @@ def _operator(kind: str, attributes: dict[str, Any]) -> Callable[..., torch.Tens
     if kind == "BatchNormalization":
         epsilon = attributes.get("epsilon", 1e-5)
         return lambda x, w, b, mean, var: F.batch_norm(x, mean, var, w, b, False, 0.0, epsilon)
+    if kind == "Resize":
+        if {key: attributes.get(key) for key in NEAREST} != NEAREST:
+            raise ValueError(f"graph has a Resize with {attributes}, expected {NEAREST}")
+        return lambda x, roi, scales, sizes: F.interpolate(x, sizes.tolist()[2:])
     plain: dict[str, Callable[..., torch.Tensor]] = {
         "Add": torch.add,
         "Mul": torch.mul,

@@ -1,5 +1,7 @@
 """The latency benchmark's peers compute what ONNX Runtime computes."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -10,13 +12,14 @@ pytestmark = pytest.mark.train
 SAME = 1e-5  # sums of a few hundred float32 products in another order
 
 
-def test_torch_graph_exported_student_equals_onnx_runtime(tmp_path):
+@pytest.mark.parametrize("layout", [(0, 0), (8, 1)])
+def test_torch_graph_exported_student_equals_onnx_runtime(tmp_path, layout):
     from benchmarks.peers import OnnxRuntimeNetwork, TorchGraph
     from efiqa.export import onnx_files
     from training.student import Shape, Student
 
     torch.manual_seed(0)
-    model = Student(Shape(16, 24, 1), pretrained=False).eval()
+    model = Student(Shape(16, 24, 1, *layout), pretrained=False).eval()
     path = tmp_path / "student.onnx"
     path.write_bytes(onnx_files.serialised(onnx_files.trace(model, 64)))
     image = np.random.default_rng(0).standard_normal((1, 3, 64, 64)).astype(np.float32)
@@ -25,6 +28,17 @@ def test_torch_graph_exported_student_equals_onnx_runtime(tmp_path):
         found = TorchGraph(path)(torch.from_numpy(image))[0, 0].numpy()
     assert expected.shape == (4, 4)
     np.testing.assert_allclose(found, expected, atol=SAME * max(1, np.abs(expected).max()))
+
+
+def test_torch_graph_knows_the_embedded_model():
+    from benchmarks.peers import TorchGraph
+    from efiqa import Runtime
+
+    runtime = Runtime()
+    image = np.random.default_rng(0).uniform(-1, 1, (1, 3, 384, 384)).astype(np.float32)
+    with torch.inference_mode():
+        found = TorchGraph(Path(runtime.info.model_path))(torch.from_numpy(image)).numpy()
+    np.testing.assert_allclose(found, runtime.run_network(image), atol=1e-3)
 
 
 def test_torch_graph_unknown_operator_is_named(tiny_model):
