@@ -27,7 +27,7 @@ from training.views import rendered_view
 
 WHOLE = "whole.pt"
 VIEWS = 4  # of each picture
-LEVEL_ENOUGH = 1.05  # times the inside: a rim up to here stays, since looking for it costs time in every frame
+LEVEL_ENOUGH = 1.05  # times the inside: a rim up to here stays, since looking for it costs time
 GREATEST = 3.0  # logits
 
 
