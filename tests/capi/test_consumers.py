@@ -52,7 +52,7 @@ def project(request, tmp_path):
 
 def expect_answer(program):
     clean = {key: value for key, value in os.environ.items() if key != "LD_LIBRARY_PATH"}
-    assert run([program], env=clean, cwd="/") == "reject, score 0.03\n"  # a disc without vessels
+    assert run([program], env=clean, cwd="/") == "unknown, score nan\n"  # a plain disc is no fundus
 
 
 def test_pkg_config_project_builds_and_runs(prefix, project):
