@@ -4,10 +4,10 @@ A score that reads quality agrees more between two such pictures than one that r
 needed to see it. It agrees also by what else the two share (the camera, the pigment), so it compares models
 with one another, a set at a time; by itself a figure of it means little.
 
-    python -m training.eye_agreement --data FOLDER --model FILE --temperature 0.5 1 2 --periphery 1 0.25
+    python -m training.eye_agreement --data FOLDER --model FILE --temperature 0.5 1 2 --zones 1,1,1 1,0.5,0.1
 
-prints it also for the map's logits divided by other temperatures, and for other weights of the field's
-periphery in the score.
+prints it also for the map's logits divided by other temperatures, and for other weights of the field's zones
+in the score.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from training.data import Picture, load_rgb, read_manifest
 from training.judgement import pool_pictures
 from training.metrics import ranks_correlation
 from training.progress import track
-from training.scoring import zone_counts
+from training.scoring import zone_counts, zones_argument, zones_text
 
 MIN_PAIRS = 20  # of a set; a correlation of fewer says nothing
 
@@ -109,18 +109,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", type=Path, help="ONNX model with its contract; default: the embedded one")
     parser.add_argument("--temperature", type=float, nargs="+", default=[1.0], help="default: 1")
     parser.add_argument(
-        "--periphery",
-        type=float,
+        "--zones",
+        type=zones_argument,
         nargs="+",
-        help="its weight in the score, where centre and middle count 1; default: all as the model has it",
+        help="of centre, middle and periphery in the score, as 1,0.5,0.1; default: as the model has them",
     )
     options = parser.parse_args(arguments)
-    for name in ("temperature", "periphery"):
-        for value in getattr(options, name) or ():
-            if not value > 0:
-                parser.error(f"--{name} is {value}, expected numbers > 0")
+    for value in options.temperature:
+        if not value > 0:
+            parser.error(f"--temperature is {value}, expected numbers > 0")
     runtime = Runtime(options.model)
-    zones = [ZoneWeights(1, 1, each) for each in options.periphery or ()] or [own_reading(runtime).zones]
+    zones = options.zones or [own_reading(runtime).zones]
     readings = [Reading(temperature, each) for temperature in options.temperature for each in zones]
     pool = pool_pictures(read_manifest(options.data))
     for reading, sets in zip(readings, eye_agreement(runtime, pool, readings), strict=True):
@@ -129,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
         print(
             f"{runtime.info.model_id}, temperature {reading.temperature:g}, "
-            f"periphery {reading.zones.periphery:g}: {shown or 'no set with enough pairs'}"
+            f"zones {zones_text(reading.zones)}: {shown or 'no set with enough pairs'}"
         )
 
 

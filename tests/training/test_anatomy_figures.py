@@ -190,3 +190,26 @@ def test_macular_defects_found_by_a_map_that_sees_dark_and_missed_by_one_that_se
     assert (dark["n_defects"], dark["recall"], dark["before"]) == (1, 1.0, 0.0)
     blind = anatomy.macular_defects(MapOf(runtime.info.contract, dark_below=0), drawn_pictures, seed=0)
     assert blind["kinds"]["all"]["recall"] == blind["kinds"]["all"]["cell_recall"] == 0
+
+
+def test_macular_scores_fall_by_what_the_map_sees_and_more_where_the_centre_counts_more(
+    runtime, drawn_pictures
+):
+    from efiqa.contract import ZoneWeights
+    from training.eye_agreement import Reading
+    from training.macular_scores import macular_scores, spotted
+
+    seeing = MapOf(runtime.info.contract, dark_below=40)
+    reports = spotted(seeing, drawn_pictures, seed=0)
+    assert {name: len(each) for name, each in reports.items()} == dict.fromkeys(
+        ("clean", "under_exposed, 1.5", "under_exposed, 3", "haze, 1.5", "haze, 3"), 1
+    )
+    even = macular_scores(reports, Reading())["under_exposed, 3"]
+    central = macular_scores(reports, Reading(zones=ZoneWeights(1, 0.1, 0.1)))["under_exposed, 3"]
+    assert even["auroc"] == 1
+    assert central["fall"] > even["fall"] > 0
+    blind = MapOf(runtime.info.contract, dark_below=0)
+    assert macular_scores(spotted(blind, drawn_pictures, seed=0), Reading())["under_exposed, 3"] == {
+        "auroc": 0.5,
+        "fall": 0,
+    }

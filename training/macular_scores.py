@@ -1,0 +1,98 @@
+"""Does the score fall when the macula is hidden? Clean pictures of the training split, a spot on the fovea.
+
+A score is a mean over the field, and the macula a small part of it, but graders reject what hides it. No
+label is needed to see how much of that a score hears, and how much more with other weights of the zones:
+
+    python -m training.macular_scores --data FOLDER --zones 1,1,0.25 1,0.5,0.1
+"""
+
+from __future__ import annotations
+
+import argparse
+import zlib
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from efiqa import QualityReport, Runtime
+from training.anatomy_figures import MACULAR_KINDS
+from training.data import Picture, read_manifest, vessel_pictures
+from training.degrade import degrade
+from training.degrade_shapes import round_support
+from training.eye_agreement import Reading, own_reading, score_by
+from training.landmarks import find_landmarks
+from training.local_defects import clean_frames
+from training.metrics import auroc
+from training.reason_figures import camera_window
+from training.scoring import zones_argument, zones_text
+
+DIAMETERS = (1.5, 3.0)  # of the spots, in disc diameters
+SEVERITY = 0.9
+
+
+def spotted(runtime: Runtime, pictures: Sequence[Picture], *, seed: int) -> dict[str, list[QualityReport]]:
+    """Return reports of ``pictures`` as they are, "clean", and with a spot on the fovea, by kind and size.
+
+    Pictures whose fovea is not known are left out.
+    """
+    found: dict[str, list[QualityReport]] = defaultdict(list)
+    for frame in clean_frames(pictures, "macular scores"):
+        place = find_landmarks(frame.rgb, frame.visible)
+        if place is None:
+            continue
+        window = camera_window(frame.visible)
+        found["clean"].append(runtime.assess(np.ascontiguousarray(frame.rgb[window])))
+        for order, kind in enumerate(MACULAR_KINDS):
+            for diameter in DIAMETERS:
+                rng = np.random.default_rng([seed, order, zlib.crc32(frame.name.encode())])
+                radius = place.disc_diameter * diameter / 2
+                support = round_support(frame.rgb.shape[0], place.fovea, radius)
+                spot = degrade(frame.rgb, frame.visible, kind, SEVERITY, rng, local=True, support=support)
+                report = runtime.assess(np.ascontiguousarray(spot.rgb[window]))
+                found[f"{kind}, {diameter:g}"].append(report)
+    return dict(found)
+
+
+def macular_scores(reports: dict[str, list[QualityReport]], reading: Reading) -> dict[str, dict[str, Any]]:
+    """Return of each kind of spot how surely the score tells it from no spot (AUROC), and its mean fall."""
+    scores = {name: np.array([score_by(reading, each) for each in seen]) for name, seen in reports.items()}
+    clean = scores.pop("clean")
+    truth = np.r_[np.ones(len(clean), bool), np.zeros(len(clean), bool)]
+    return {
+        name: {"auroc": auroc(truth, np.r_[clean, each]), "fall": float((clean - each).mean())}
+        for name, each in scores.items()
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the figures of the model that the command line names."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder with manifest.csv")
+    parser.add_argument("--model", type=Path, help="ONNX model with its contract; default: the embedded one")
+    parser.add_argument(
+        "--zones",
+        type=zones_argument,
+        nargs="+",
+        help="of centre, middle and periphery in the score, as 1,0.5,0.1; default: as the model has them",
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    runtime = Runtime(options.model)
+    pictures = vessel_pictures(read_manifest(options.data), "train")
+    reports = spotted(runtime, pictures, seed=options.seed)
+    if "clean" not in reports:
+        parser.error(f"--data is {options.data}, in which no training picture shows where its fovea is")
+    for zones in options.zones or [own_reading(runtime).zones]:
+        found = macular_scores(reports, Reading(zones=zones))
+        shown = ", ".join(f"{name} {each['auroc']:.3f} ({each['fall']:+.3f})" for name, each in found.items())
+        count = len(reports["clean"])
+        print(f"{runtime.info.model_id}, zones {zones_text(zones)}: {shown}; {count} pictures")
+
+
+if __name__ == "__main__":
+    main()
