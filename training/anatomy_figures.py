@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from efiqa import QualityReport, Runtime
 from training.data import Picture, crop_frame, load_rgb
-from training.degrade import degrade
+from training.degrade import Degraded, degrade
 from training.degrade_shapes import round_support
 from training.landmarks import Landmarks, find_landmarks
-from training.local_defects import CROP_PX, clean_frames
+from training.local_defects import CROP_PX, CleanFrame, clean_frames
 from training.progress import track
 from training.pseudo_labels import cells_within, rim_cells
 from training.reason_figures import camera_window, hidden_cells
@@ -127,6 +127,19 @@ def rim_figures(seen: Sequence[Seen]) -> dict[str, Any]:
     return out
 
 
+def with_spot(
+    frame: CleanFrame,
+    place: Landmarks,
+    kind: str,
+    diameter: float,
+    severity: float,
+    rng: np.random.Generator,
+) -> Degraded:
+    """Return ``frame`` with a round defect on its fovea, ``diameter`` in disc diameters."""
+    support = round_support(frame.rgb.shape[0], place.fovea, place.disc_diameter * diameter / 2)
+    return degrade(frame.rgb, frame.visible, kind, severity, rng, local=True, support=support)
+
+
 def macular_defects(runtime: Runtime, pictures: Sequence[Picture], *, seed: int) -> dict[str, Any]:
     """Return how many dark and hazy spots on the fovea the map finds, by picture and by cell.
 
@@ -146,10 +159,8 @@ def macular_defects(runtime: Runtime, pictures: Sequence[Picture], *, seed: int)
         before = runtime.assess(np.ascontiguousarray(frame.rgb[window])).map
         for order, kind in enumerate(MACULAR_KINDS):
             rng = np.random.default_rng([seed, 200 + order, zlib.crc32(frame.name.encode())])
-            radius = place.disc_diameter * rng.uniform(*MACULAR_DIAMETER) / 2
-            support = round_support(frame.rgb.shape[0], place.fovea, radius)
-            severity = rng.uniform(*MACULAR_SEVERITY)
-            damaged = degrade(frame.rgb, frame.visible, kind, severity, rng, local=True, support=support)
+            diameter, severity = rng.uniform(*MACULAR_DIAMETER), rng.uniform(*MACULAR_SEVERITY)
+            damaged = with_spot(frame, place, kind, diameter, severity, rng)
             report = runtime.assess(np.ascontiguousarray(damaged.rgb[window]))
             if not report.fov.found:
                 found[kind].append((1, 0, 0))  # nothing was found at all

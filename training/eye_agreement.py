@@ -30,7 +30,7 @@ from training.data import Picture, load_rgb, read_manifest
 from training.judgement import pool_pictures
 from training.metrics import ranks_correlation
 from training.progress import track
-from training.scoring import zone_counts, zones_argument, zones_text
+from training.scoring import add_zones_option, zone_counts, zones_text
 
 MIN_PAIRS = 20  # of a set; a correlation of fewer says nothing
 
@@ -108,12 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with manifest.csv")
     parser.add_argument("--model", type=Path, help="ONNX model with its contract; default: the embedded one")
     parser.add_argument("--temperature", type=float, nargs="+", default=[1.0], help="default: 1")
-    parser.add_argument(
-        "--zones",
-        type=zones_argument,
-        nargs="+",
-        help="of centre, middle and periphery in the score, as 1,0.5,0.1; default: as the model has them",
-    )
+    add_zones_option(parser)
     options = parser.parse_args(arguments)
     for value in options.temperature:
         if not value > 0:

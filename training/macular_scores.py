@@ -18,16 +18,14 @@ from typing import Any
 import numpy as np
 
 from efiqa import QualityReport, Runtime
-from training.anatomy_figures import MACULAR_KINDS
+from training.anatomy_figures import MACULAR_KINDS, with_spot
 from training.data import Picture, read_manifest, vessel_pictures
-from training.degrade import degrade
-from training.degrade_shapes import round_support
 from training.eye_agreement import Reading, own_reading, score_by
 from training.landmarks import find_landmarks
 from training.local_defects import clean_frames
 from training.metrics import auroc
 from training.reason_figures import camera_window
-from training.scoring import zones_argument, zones_text
+from training.scoring import add_zones_option, zones_text
 
 DIAMETERS = (1.5, 3.0)  # of the spots, in disc diameters
 SEVERITY = 0.9
@@ -48,9 +46,7 @@ def spotted(runtime: Runtime, pictures: Sequence[Picture], *, seed: int) -> dict
         for order, kind in enumerate(MACULAR_KINDS):
             for diameter in DIAMETERS:
                 rng = np.random.default_rng([seed, order, zlib.crc32(frame.name.encode())])
-                radius = place.disc_diameter * diameter / 2
-                support = round_support(frame.rgb.shape[0], place.fovea, radius)
-                spot = degrade(frame.rgb, frame.visible, kind, SEVERITY, rng, local=True, support=support)
+                spot = with_spot(frame, place, kind, diameter, SEVERITY, rng)
                 report = runtime.assess(np.ascontiguousarray(spot.rgb[window]))
                 found[f"{kind}, {diameter:g}"].append(report)
     return dict(found)
@@ -74,12 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--data", type=Path, required=True, help="folder with manifest.csv")
     parser.add_argument("--model", type=Path, help="ONNX model with its contract; default: the embedded one")
-    parser.add_argument(
-        "--zones",
-        type=zones_argument,
-        nargs="+",
-        help="of centre, middle and periphery in the score, as 1,0.5,0.1; default: as the model has them",
-    )
+    add_zones_option(parser)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     runtime = Runtime(options.model)

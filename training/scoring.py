@@ -14,6 +14,7 @@ from dataclasses import astuple
 import numpy as np
 
 from efiqa import _core
+from efiqa.calibration.zones import SMALLEST
 from efiqa.contract import ZoneWeights
 from training.data import FloatArray
 
@@ -36,9 +37,19 @@ def zones_argument(text: str) -> ZoneWeights:
         weights = [float(each) for each in text.split(",")]
     except ValueError:
         weights = []
-    if len(weights) != 3 or not all(0.01 <= each <= 1 for each in weights):
+    if len(weights) != 3 or not all(SMALLEST <= each <= 1 for each in weights):
         raise argparse.ArgumentTypeError(f"zones are {text!r}, three of 0.01 to 1 are expected: 1,0.5,0.1")
     return ZoneWeights(*weights)
+
+
+def add_zones_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--zones``: weights by which scores are read, None without it."""
+    parser.add_argument(
+        "--zones",
+        type=zones_argument,
+        nargs="+",
+        help="of centre, middle and periphery in the score, as 1,0.5,0.1; default: as the model has them",
+    )
 
 
 def zones_text(zones: ZoneWeights) -> str:
