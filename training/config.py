@@ -1,11 +1,14 @@
-"""The recipe: a TOML file read into typed settings; an unknown or missing key is an error."""
+"""The recipe: a TOML file read into typed settings; an unknown or missing key is an error.
+
+A recipe may name another beside it as its ``base`` and then gives only what differs.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import tomllib
 from pydantic import TypeAdapter, ValidationError
@@ -65,15 +68,35 @@ def load(path: Path) -> Config:
     """Return the recipe in the TOML file ``path``.
 
     Raises:
-        ValueError: a key is unknown, missing or of another type; the message names each such key.
+        ValueError: a key is unknown, missing or of another type, and the message names each such key; or
+            the recipe's base has a base itself.
     """
-    with path.open("rb") as file:
-        table = tomllib.load(file)
+    table = _table(path)
+    base = table.pop("base", None)
+    if base is not None:
+        below = _table(path.with_name(base))
+        if "base" in below:
+            raise ValueError(f"{path.name}: base is {base!r}, which has a base itself; name that one")
+        table = _laid_over(below, table)
     try:
         return TypeAdapter(Config).validate_python(table)
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
         raise ValueError(f"{path.name}: " + "; ".join(faults)) from None
+
+
+def _table(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        return tomllib.load(file)
+
+
+def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Return ``below`` with the values of ``above`` in place of its own, table by table."""
+    out = dict(below)
+    for key, value in above.items():
+        tables = isinstance(value, dict) and isinstance(out.get(key), dict)
+        out[key] = _laid_over(out[key], value) if tables else value
+    return out
 
 
 def settings_hash(*parts: DataclassInstance) -> str:

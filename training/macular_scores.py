@@ -53,12 +53,16 @@ def spotted(runtime: Runtime, pictures: Sequence[Picture], *, seed: int) -> dict
 
 
 def macular_scores(reports: dict[str, list[QualityReport]], reading: Reading) -> dict[str, dict[str, Any]]:
-    """Return of each kind of spot how surely the score tells it from no spot (AUROC), and its mean fall."""
+    """Return of each kind of spot how surely the score tells it from no spot (AUROC), and its mean fall.
+
+    A picture without a score ranks below all others, and counts in the fall as if it had one of 0.
+    """
     scores = {name: np.array([score_by(reading, each) for each in seen]) for name, seen in reports.items()}
     clean = scores.pop("clean")
     truth = np.r_[np.ones(len(clean), bool), np.zeros(len(clean), bool)]
+    fallen = {name: np.maximum(clean, 0) - np.maximum(each, 0) for name, each in scores.items()}
     return {
-        name: {"auroc": auroc(truth, np.r_[clean, each]), "fall": float((clean - each).mean())}
+        name: {"auroc": auroc(truth, np.r_[clean, each]), "fall": float(fallen[name].mean())}
         for name, each in scores.items()
     }
 

@@ -28,12 +28,35 @@ def test_config_shipped_recipes_load(name):
     assert loaded.teacher.grid == loaded.pseudo.grid
 
 
-def test_config_of_the_adapters_has_the_student_of_the_cpu_recipe():
+def test_config_with_a_base_takes_what_it_does_not_give_from_there():
+    from dataclasses import replace
+
     from training import config
 
     folder = config.Path(__file__).parents[2] / "training/configs"
     cpu, adapters = (config.load(folder / f"{name}.toml") for name in ("cpu", "adapters"))
     assert (adapters.data, adapters.student, adapters.export) == (cpu.data, cpu.student, cpu.export)
+    assert adapters.precision == "bf16-mixed" != cpu.precision
+    assert adapters.vuad.channels == (16, 32, 64, 96, 96) != cpu.vuad.channels
+    assert adapters.vuad.loop == replace(cpu.vuad.loop, iterations=500) != cpu.vuad.loop
+
+
+def test_config_base_with_a_base_or_an_unknown_key_is_an_error(tmp_path):
+    from training import config
+
+    toy = (config.Path(__file__).parents[2] / "training/configs/toy.toml").read_text()
+    for name, text in {
+        "toy.toml": toy,
+        "below.toml": 'base = "toy.toml"\nseed = 3\n',
+        "above.toml": 'base = "below.toml"\n',
+        "odd.toml": 'base = "toy.toml"\n[vuad]\ngood_shar = 0.5\n',
+    }.items():
+        (tmp_path / name).write_text(text)
+    assert config.load(tmp_path / "below.toml").seed == 3
+    with pytest.raises(ValueError, match=r"above.toml: base is 'below.toml', which has a base itself"):
+        config.load(tmp_path / "above.toml")
+    with pytest.raises(ValueError, match=r"odd.toml: vuad.good_shar: Unexpected keyword argument"):
+        config.load(tmp_path / "odd.toml")
 
 
 def test_rate_at_warms_up_stays_flat_and_ends_at_zero():
