@@ -51,6 +51,7 @@ REASON_LIMITS = {"region_min_strength": 0.1, "picture_min_strength": 0.1}
 MEASURED, MEASURED_BATCH = 12, 16  # batches that an exported model's normalisations are measured on
 REGION_LOGIT = -0.24  # of the map: about the region threshold, which export chooses
 REGION_SLOPE = 4.0  # of the step from no region to one
+UNTOUCHED = 0.02  # of a cell and its neighbours: below it a defect hides nothing there
 SCORE_MARGIN = 0.02  # of a score: nearer to 0 or 1 a difference says nothing
 
 LogitsOf = Callable[[torch.Tensor], torch.Tensor]  # (B, C, g, g) of normalised images (B, 3, S, S)
@@ -339,21 +340,29 @@ def student_loss(settings: StudentSettings, model: nn.Module, batch: Batch) -> d
     """Return the terms of the loss of a `Taught` student.
 
     Soft cross-entropy and squared error of the map, where it is trusted, squared error of the score's logit,
-    so that slight defects rank as surely as great ones, soft cross-entropy of the reasons where they are
-    known, summed over them, and cross-entropy of "not a fundus", whose logit is the mean over the field, as
-    at run time. Where nothing is taught of a picture's map, its amendment is to be nil. Where causes are not
-    known but the taught map says that more than half is hidden, some cause is to have hidden it.
+    so that slight defects rank as surely as great ones, one less the Dice coefficient of the regions that a
+    known defect hides, squared change of the map's logits where a local defect hides nothing, against the
+    same picture without it, soft cross-entropy of the reasons where they are known, summed over them, and
+    cross-entropy of "not a fundus", whose logit is the mean over the field, as at run time. Where nothing is
+    taught of a picture's map, its amendment is to be nil. Where causes are not known but the taught map says
+    that more than half is hidden, some cause is to have hidden it.
     """
-    logits, amendment = (each.float() for each in model(batch["image"]))
     target, weight, trust = batch["target"], batch["weight"], batch["trust"]
+    lost = 1 - (1 - batch["reasons"]).prod(1, keepdim=True)
+    rest = weight * (F.max_pool2d(lost, 3, stride=1, padding=1) < UNTOUCHED)
+    compared = (lost.amax((1, 2, 3)) > 0.5) & (rest.sum((1, 2, 3)) > 0) & (settings.steady_weight > 0)
+    shown = torch.cat([batch["image"], batch["undamaged"][compared]])
+    said, amendment = (each.float() for each in model(shown))
+    logits, undamaged = said[: len(target)], said[len(target) :, :1].detach()
+    amendment = amendment[: len(target)]
     bad, reasons, not_fundus = logits[:, :1], logits[:, 1:-1], logits[:, -1:]
     probability = bad.sigmoid()
     total = trust.sum().clamp_min(1)
     entropy = F.binary_cross_entropy_with_logits(bad, target, reduction="none")
     share = shares(weight)
     region = ((bad - REGION_LOGIT) * REGION_SLOPE).sigmoid()
-    overlap, defect = soft_dice(region, (target > 0.5).float(), weight)
-    defect = defect * batch["reasons_known"][:, 0]
+    certain = weight * ((lost > 0.5) | (target < 0.5))  # the taught map alone does not decide
+    overlap, defect = soft_dice(region, (lost > 0.5).float(), certain)
     taught = (trust.sum((1, 2, 3)) > 0).float()
     score_error = score_logit(probability, share) - score_logit(target, share)
     amended = (amendment.square() * share).sum((1, 2, 3))
@@ -362,11 +371,13 @@ def student_loss(settings: StudentSettings, model: nn.Module, batch: Batch) -> d
     unexplained = F.logsigmoid(-reasons).sum(1, keepdim=True)  # log of what all causes together leave
     open_question = (1 - batch["reasons_known"]) * (1 - batch["not_fundus"])
     to_explain = F.relu(2 * target - 1) * trust * open_question[:, :, None, None]
+    changed = (bad[compared] - undamaged).square() * shares(rest[compared])
     explained = -torch.log(-torch.expm1(unexplained.clamp_max(-1e-6)))
     return {
         "entropy": (entropy * trust).sum() / total,
         "map": settings.map_weight * ((probability - target).square() * trust).sum() / total,
         "dice": settings.dice_weight * ((1 - overlap) * defect).sum() / defect.sum().clamp_min(1),
+        "steady": settings.steady_weight * changed.sum() / compared.sum().clamp_min(1),
         "score": settings.score_weight * (score_error.square() * taught).mean(),
         "amendment": settings.amendment_weight * (amended * (1 - taught)).mean(),
         "reasons": settings.reason_weight * (causes * known).sum() / known.sum().clamp_min(1),

@@ -40,11 +40,13 @@ CHANNELS = ("anatomy_not_visible", *REASON_CHANNELS, "not_a_fundus")  # of the o
 class SettleSettings:
     """A last phase, in which other shares and weights hold: more pictures as they are, and their scores."""
 
+    clean_share: float
     degraded_share: float
     score_weight: float
     amendment_weight: float
     explain_weight: float
     dice_weight: float
+    steady_weight: float
     loop: LoopSettings
 
 
@@ -94,6 +96,7 @@ class StudentSettings:
     reason_weight: float
     explain_weight: float
     dice_weight: float
+    steady_weight: float
     not_fundus_weight: float
     frozen_blocks: int
     loop: LoopSettings
@@ -104,11 +107,13 @@ class StudentSettings:
         last = self.settle
         return replace(
             self,
+            clean_share=last.clean_share,
             degraded_share=last.degraded_share,
             score_weight=last.score_weight,
             amendment_weight=last.amendment_weight,
             explain_weight=last.explain_weight,
             dice_weight=last.dice_weight,
+            steady_weight=last.steady_weight,
         )
 
 
@@ -177,9 +182,9 @@ class _Shown:
 class StudentSamples:
     """Draws samples of the kinds of pictures.
 
-    A sample is image (3, S, S), target (1, g, g) in 0..1, weight (1, g, g), trust (1, g, g), which counts the
-    cells of the map, reasons (5, g, g) in 0..1, whether these are known (1,), and whether it is no fundus
-    (1,).
+    A sample is image (3, S, S), undamaged (3, S, S), the same without its defects, target (1, g, g) in 0..1,
+    weight (1, g, g), trust (1, g, g), which counts the cells of the map, reasons (5, g, g) in 0..1, whether
+    these are known (1,), and whether it is no fundus (1,).
     """
 
     def __init__(
@@ -259,7 +264,7 @@ class StudentSamples:
             rgb, target = damaged.rgb, combined_strength(target, lost)
             known = weight * (settings.spot_weight if spot else 1.0)
             trust = np.where(lost > HIDDEN, np.maximum(trust, known), trust)
-        return self._sample(rgb, shown.visible, target, trust, reasons=reasons)
+        return self._sample(rgb, shown.visible, target, trust, reasons=reasons, undamaged=shown.rgb)
 
     def _spot(self, rgb: ByteArray, shown: _Shown, rng: np.random.Generator) -> Degraded:
         kind = SPOT_KINDS[int(rng.integers(len(SPOT_KINDS)))]
@@ -304,12 +309,16 @@ class StudentSamples:
         trust: FloatArray,
         *,
         reasons: FloatArray | None = None,
+        undamaged: ByteArray | None = None,
         not_fundus: bool = False,
     ) -> Sample:
         grid = self._settings.grid
         unknown = np.zeros((len(REASON_CHANNELS), grid, grid), np.float32)
+        image = normalised(blank_outside(rgb, visible))
+        without = image if undamaged is None else normalised(blank_outside(undamaged, visible))
         return {
-            "image": normalised(blank_outside(rgb, visible)),
+            "image": image,
+            "undamaged": without,
             "target": torch.from_numpy(np.ascontiguousarray(target, np.float32))[None],
             "weight": torch.from_numpy(to_grid(visible, grid))[None],
             "trust": torch.from_numpy(np.ascontiguousarray(trust, np.float32))[None],

@@ -80,6 +80,18 @@ def test_sample_of_an_annotated_picture_is_bad_only_where_the_defect_is():
     assert named > 10
 
 
+def test_sample_comes_with_the_same_picture_without_its_defects():
+    make, _ = samples(degraded_share=0.6, not_fundus_share=0.2)
+    damaged = 0
+    for sample in drawn(make):
+        lost = sample["reasons"].amax().item()
+        same = torch.equal(sample["image"], sample["undamaged"])
+        assert same or sample["reasons_known"].item() == 1
+        damaged += int(lost > 0.5)
+        assert not same or lost == 0
+    assert damaged > 5
+
+
 def test_sample_with_two_defects_hides_what_either_hides():
     make, _ = samples(degraded_share=1.0, not_fundus_share=0.0, annotated_share=1.0, second_defect_share=1.0)
     both = 0
@@ -339,10 +351,11 @@ def test_student_loss_of_regions_counts_small_defects_as_much_as_large_ones():
     batch["weight"][:] = 1
     batch["reasons_known"][:] = 1
 
-    def region_term(rows, logit, known=1.0):
+    def region_term(rows, logit, known=True):
         batch["target"][:] = 0.05
         batch["target"][:, :, :rows] = 0.95
-        batch["reasons_known"][:] = known
+        batch["reasons"][:] = 0
+        batch["reasons"][:, 2, :rows] = 0.95 * known
         logits = torch.full((4, 7, GRID, GRID), -4.0)
         logits[:, 0, :rows] = logit
         return student_loss(settings, says(logits), batch)["dice"].item()
@@ -350,8 +363,58 @@ def test_student_loss_of_regions_counts_small_defects_as_much_as_large_ones():
     assert region_term(1, 4.0) < 0.01
     assert region_term(1, -4.0) == pytest.approx(region_term(4, -4.0), abs=0.01)
     assert region_term(1, -4.0) > 0.98
-    assert region_term(1, -4.0, known=0.0) == 0
+    assert region_term(1, -4.0, known=False) == 0
     assert region_term(0, 4.0) == 0  # nothing is hidden
+
+
+def test_student_loss_of_regions_leaves_out_what_the_taught_map_alone_calls_hidden():
+    from training.student import student_loss
+
+    make, settings = samples(degraded_share=1.0, not_fundus_share=0.0, dice_weight=1.0)
+    batch = batch_of(make)
+    batch["weight"][:] = 1
+    batch["target"][:] = 0.05
+    batch["target"][:, :, :2] = 0.95
+    batch["reasons"][:] = 0
+    batch["reasons"][:, 2, :1] = 0.95
+    logits = torch.full((4, 7, GRID, GRID), -4.0)
+    logits[:, 0, :1] = 4.0
+    for said in (-4.0, 4.0):
+        logits[:, 0, 1] = said
+        assert student_loss(settings, says(logits), batch)["dice"].item() < 0.01
+    logits[:, 0, 2] = 4.0  # a false alarm counts
+    assert student_loss(settings, says(logits), batch)["dice"].item() > 0.2
+
+
+def test_student_loss_is_steady_where_a_local_defect_hides_nothing():
+    from training.student import student_loss
+
+    make, settings = samples(degraded_share=1.0, not_fundus_share=0.0, steady_weight=1.0)
+    batch = batch_of(make)
+    batch["weight"][:] = 1
+    batch["reasons"][:] = 0
+    batch["reasons"][0, 2, :2] = 0.95  # a local defect of one picture; what lies beside it counts neither way
+    clean = torch.full((7, GRID, GRID), -2.0)
+
+    def changed(where, by):
+        shown = []
+
+        def model(images):
+            shown.append(images)
+            logits = clean.repeat(len(images), 1, 1, 1)
+            logits[0, 0, where] += by
+            return logits.requires_grad_(), torch.zeros_like(logits[:, :1])
+
+        term = student_loss(settings, model, batch)["steady"]
+        assert torch.equal(shown[0][:4], batch["image"])
+        assert torch.equal(shown[0][4:], batch["undamaged"][:1])
+        return term.item()
+
+    assert changed(slice(0, 3), 3.0) == 0
+    assert changed(slice(3, 6), 0.5) == changed(slice(3, 6), -0.5) == pytest.approx(0.25)
+    batch["reasons"][0, 2] = 0.95  # of the whole picture
+    said = clean.repeat(4, 1, 1, 1)
+    assert student_loss(settings, says(said), batch)["steady"].item() == 0
 
 
 def test_student_loss_asks_for_a_cause_where_much_is_hidden_and_none_is_known():
