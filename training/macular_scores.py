@@ -23,7 +23,7 @@ from training.data import Picture, read_manifest, vessel_pictures
 from training.eye_agreement import Reading, own_reading, score_by
 from training.landmarks import find_landmarks
 from training.local_defects import clean_frames
-from training.metrics import auroc
+from training.metrics import told_apart
 from training.reason_figures import camera_window
 from training.scoring import add_zones_option, zones_text
 
@@ -59,10 +59,9 @@ def macular_scores(reports: dict[str, list[QualityReport]], reading: Reading) ->
     """
     scores = {name: np.array([score_by(reading, each) for each in seen]) for name, seen in reports.items()}
     clean = scores.pop("clean")
-    truth = np.r_[np.ones(len(clean), bool), np.zeros(len(clean), bool)]
     fallen = {name: np.maximum(clean, 0) - np.maximum(each, 0) for name, each in scores.items()}
     return {
-        name: {"auroc": auroc(truth, np.r_[clean, each]), "fall": float(fallen[name].mean())}
+        name: {"auroc": told_apart(clean, each), "fall": float(fallen[name].mean())}
         for name, each in scores.items()
     }
 

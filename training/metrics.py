@@ -27,6 +27,7 @@ from efiqa._metrics import (
 __all__ = [
     "FOLDS", "SEED", "Calibrated", "auprc", "auroc", "auroc_interval", "balanced_accuracy", "best_threshold",
     "calibrated", "dice", "group_folds", "matthews", "patient_of", "ranks_correlation",
+    "told_apart",
 ]  # fmt: skip
 
 _EYEPACS = re.compile(r"(?:EYEPACS_)?(\d+)_(?:left|right)", re.IGNORECASE)
@@ -37,6 +38,16 @@ def patient_of(name: str) -> str:
     stem = name.replace("\\", "/").rsplit("/", 1)[-1].rsplit(".", 1)[0]
     match = _EYEPACS.fullmatch(stem)
     return f"eyepacs_{match.group(1)}" if match else name
+
+
+def told_apart(better: ArrayLike, worse: ArrayLike) -> float:
+    """Return the AUROC 0..1 of the scores ``better`` (N,) against the scores ``worse`` (M,).
+
+    Raises:
+        ValueError: as for ``auroc``.
+    """
+    truth = np.r_[np.ones(np.size(better), bool), np.zeros(np.size(worse), bool)]
+    return auroc(truth, np.r_[better, worse])
 
 
 def auprc(good: ArrayLike, score: ArrayLike) -> float:

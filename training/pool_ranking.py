@@ -19,7 +19,7 @@ import numpy as np
 from efiqa import Runtime
 from training.data import Picture, load_rgb, read_manifest
 from training.judgement import pool_pictures
-from training.metrics import auroc, ranks_correlation
+from training.metrics import ranks_correlation, told_apart
 from training.progress import track
 from training.severity_ranking import score_of
 
@@ -47,11 +47,6 @@ def pool_ranking(runtime: Runtime, earlier: Runtime, pictures: Sequence[Picture]
         found.append((score_of(earlier, rgb), score_of(runtime, rgb)))
     before, now = np.array(sorted(found)).T
     worst, half = int(WORST * len(now)), int(MIDDLING * len(now))
-
-    def told_apart(better: np.ndarray, worse: np.ndarray) -> float:
-        truth = np.r_[np.ones(len(better), bool), np.zeros(len(worse), bool)]
-        return auroc(truth, np.r_[better, worse])
-
     return {
         "n_pictures": len(now),
         "spearman": ranks_correlation(before, now),

@@ -13,7 +13,7 @@ from efiqa import Runtime
 from training.data import Picture
 from training.degrade import KINDS, degrade
 from training.local_defects import clean_frames
-from training.metrics import auroc, ranks_correlation
+from training.metrics import ranks_correlation, told_apart
 
 SEVERITIES = (0.25, 0.5, 0.75, 1.0)
 
@@ -43,13 +43,12 @@ def severity_ranking(runtime: Runtime, pictures: Sequence[Picture], *, seed: int
     report: dict[str, Any] = {}
     for kind in KINDS:
         table = np.array(scores[kind])  # (pictures, severities)
-        truth = np.r_[np.ones(len(clean), bool), np.zeros(len(clean), bool)]
         rows = [
             ranks_correlation([0, *SEVERITIES], -np.r_[c, row]) for c, row in zip(clean, table, strict=True)
         ]
         left = np.c_[np.ones(len(clean)), np.array(visible[kind])]
         report[kind] = {
-            "auroc": {str(s): auroc(truth, np.r_[clean, table[:, k]]) for k, s in enumerate(SEVERITIES)},
+            "auroc": {str(s): told_apart(clean, table[:, k]) for k, s in enumerate(SEVERITIES)},
             "spearman_severity": float(np.mean(rows)),
             "spearman_visible": ranks_correlation(left.ravel(), np.c_[clean, table].ravel()),
             "mean_score": {str(s): float(table[:, k].mean()) for k, s in enumerate(SEVERITIES)},
