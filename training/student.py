@@ -349,12 +349,13 @@ def student_loss(settings: StudentSettings, model: nn.Module, batch: Batch) -> d
     """
     target, weight, trust = batch["target"], batch["weight"], batch["trust"]
     lost = 1 - (1 - batch["reasons"]).prod(1, keepdim=True)
-    rest = weight * (F.max_pool2d(lost, 3, stride=1, padding=1) < UNTOUCHED)
-    compared = (lost.amax((1, 2, 3)) > 0.5) & (rest.sum((1, 2, 3)) > 0) & (settings.steady_weight > 0)
-    shown = torch.cat([batch["image"], batch["undamaged"][compared]])
+    shown, count = batch["image"], len(batch["image"])
+    if settings.steady_weight:
+        rest = weight * (F.max_pool2d(lost, 3, stride=1, padding=1) < UNTOUCHED)
+        compared = (lost.amax((1, 2, 3)) > 0.5) & (rest.sum((1, 2, 3)) > 0)
+        shown = torch.cat([shown, batch["undamaged"][compared]])
     said, amendment = (each.float() for each in model(shown))
-    logits, undamaged = said[: len(target)], said[len(target) :, :1].detach()
-    amendment = amendment[: len(target)]
+    logits, amendment = said[:count], amendment[:count]
     bad, reasons, not_fundus = logits[:, :1], logits[:, 1:-1], logits[:, -1:]
     probability = bad.sigmoid()
     total = trust.sum().clamp_min(1)
@@ -371,13 +372,16 @@ def student_loss(settings: StudentSettings, model: nn.Module, batch: Batch) -> d
     unexplained = F.logsigmoid(-reasons).sum(1, keepdim=True)  # log of what all causes together leave
     open_question = (1 - batch["reasons_known"]) * (1 - batch["not_fundus"])
     to_explain = F.relu(2 * target - 1) * trust * open_question[:, :, None, None]
-    changed = (bad[compared] - undamaged).square() * shares(rest[compared])
     explained = -torch.log(-torch.expm1(unexplained.clamp_max(-1e-6)))
+    steady = torch.zeros_like(total)
+    if settings.steady_weight:
+        changed = (bad[compared] - said[count:, :1].detach()).square() * shares(rest[compared])
+        steady = changed.sum() / compared.sum().clamp_min(1)
     return {
         "entropy": (entropy * trust).sum() / total,
         "map": settings.map_weight * ((probability - target).square() * trust).sum() / total,
         "dice": settings.dice_weight * ((1 - overlap) * defect).sum() / defect.sum().clamp_min(1),
-        "steady": settings.steady_weight * changed.sum() / compared.sum().clamp_min(1),
+        "steady": settings.steady_weight * steady,
         "score": settings.score_weight * (score_error.square() * taught).mean(),
         "amendment": settings.amendment_weight * (amended * (1 - taught)).mean(),
         "reasons": settings.reason_weight * (causes * known).sum() / known.sum().clamp_min(1),
@@ -463,18 +467,18 @@ def run(
     model = Student(shape, pretrained=not settings.start)
     seen = load_start(model, settings.start, settings.temperature) if settings.start else None
     phases = [
-        (settings, settings.loop, "student", seed),
-        (settings.settling(), settings.settle.loop, "student.settle", seed + 1000),
+        (settings, "student", seed),
+        (settings.settling(), "student.settle", seed + 1000),
     ]
     if settings.continues:
         drawn = SeededSamples(StudentSamples(teaching, settings), seed, settings.loop)
         load_exported(model, settings.continues, _first_images(drawn))
         phases = phases[1:]
     taught = Taught(model, seen, amended=bool(settings.continues)).to(memory_format=torch.channels_last)
-    for phase, loop, name, phase_seed in phases:
+    for phase, name, phase_seed in phases:
         taught.learn(settings)
         samples, loss = StudentSamples(teaching, phase), partial(student_loss, phase)
-        taught = train(fabric, taught, samples, loss, loop, seed=phase_seed, folder=out, name=name)
+        taught = train(fabric, taught, samples, loss, phase.loop, seed=phase_seed, folder=out, name=name)
     if not fabric.is_global_zero:
         return
     model = taught.float().finished()

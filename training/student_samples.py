@@ -6,7 +6,7 @@ A sample is a function of a generator alone, so that training can be resumed and
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import cv2
 import numpy as np
@@ -104,17 +104,8 @@ class StudentSettings:
 
     def settling(self) -> StudentSettings:
         """Return the settings of the last phase."""
-        last = self.settle
-        return replace(
-            self,
-            clean_share=last.clean_share,
-            degraded_share=last.degraded_share,
-            score_weight=last.score_weight,
-            amendment_weight=last.amendment_weight,
-            explain_weight=last.explain_weight,
-            dice_weight=last.dice_weight,
-            steady_weight=last.steady_weight,
-        )
+        last = {each.name: getattr(self.settle, each.name) for each in fields(self.settle)}
+        return replace(self, **last)
 
 
 # Harder ones more often: dark blobs are taken for shadows, thin haze for defocus.
@@ -182,9 +173,9 @@ class _Shown:
 class StudentSamples:
     """Draws samples of the kinds of pictures.
 
-    A sample is image (3, S, S), undamaged (3, S, S), the same without its defects, target (1, g, g) in 0..1,
-    weight (1, g, g), trust (1, g, g), which counts the cells of the map, reasons (5, g, g) in 0..1, whether
-    these are known (1,), and whether it is no fundus (1,).
+    A sample is image (3, S, S), target (1, g, g) in 0..1, weight (1, g, g), trust (1, g, g), which counts the
+    cells of the map, reasons (5, g, g) in 0..1, whether these are known (1,), and whether it is no fundus
+    (1,); where the rest of a map is to keep steady also undamaged (3, S, S), the image without its defects.
     """
 
     def __init__(
@@ -315,10 +306,14 @@ class StudentSamples:
         grid = self._settings.grid
         unknown = np.zeros((len(REASON_CHANNELS), grid, grid), np.float32)
         image = normalised(blank_outside(rgb, visible))
-        without = image if undamaged is None else normalised(blank_outside(undamaged, visible))
+        compared = {}
+        if self._settings.steady_weight:
+            compared["undamaged"] = (
+                image if undamaged is None else normalised(blank_outside(undamaged, visible))
+            )
         return {
             "image": image,
-            "undamaged": without,
+            **compared,
             "target": torch.from_numpy(np.ascontiguousarray(target, np.float32))[None],
             "weight": torch.from_numpy(to_grid(visible, grid))[None],
             "trust": torch.from_numpy(np.ascontiguousarray(trust, np.float32))[None],

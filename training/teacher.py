@@ -33,6 +33,7 @@ from training.degrade import random_degradation
 from training.dense_adapter import DenseSettings, dense_logits, fit_dense
 from training.features import BATCH, GridFeatures, cached_maps, crops_at, features_of
 from training.loop import LoopSettings
+from training.metrics import told_apart
 from training.progress import track
 from training.pseudo_labels import Labels, badness, crop_on_grid, to_grid
 from training.settings import later, settings
@@ -199,8 +200,7 @@ def local_auroc(logits: FloatArray, pairs: DegradedSet) -> dict[str, float]:
         rows = np.array([kind in ("all", each) for each in pairs.kinds])
         positive, negative = logits[rows][lost[rows]], logits[rows][whole[rows]]
         if len(positive) and len(negative):
-            truth = np.r_[np.ones(len(positive)), np.zeros(len(negative))]
-            out[kind] = float(roc_auc_score(truth, np.r_[positive, negative]))
+            out[kind] = told_apart(positive, negative)
     return out
 
 

@@ -81,7 +81,7 @@ def test_sample_of_an_annotated_picture_is_bad_only_where_the_defect_is():
 
 
 def test_sample_comes_with_the_same_picture_without_its_defects():
-    make, _ = samples(degraded_share=0.6, not_fundus_share=0.2)
+    make, _ = samples(degraded_share=0.6, not_fundus_share=0.2, steady_weight=1.0)
     damaged = 0
     for sample in drawn(make):
         lost = sample["reasons"].amax().item()
