@@ -126,6 +126,12 @@ void register_report(py::module_& module) {
                                const Report& r = self.cast<const Report&>();
                                return grid_array(self, r.weights, r.grid_height, r.grid_width);
                              })
+      .def_property_readonly("macula",
+                             [](const py::object& self) -> py::object {
+                               const Report& r = self.cast<const Report&>();
+                               if (r.macula.empty()) return py::none();
+                               return grid_array(self, r.macula, r.grid_height, r.grid_width);
+                             })
       .def_property_readonly("regions", [](const Report& r) { return r.regions; })
       .def_property_readonly("timings_ms", [](const Report& r) { return timings_dict(r.timings); });
 }

@@ -16,7 +16,7 @@ constexpr const char* kBuildFix = "; build the plan again with efiqa build";
 constexpr std::size_t kMaxTensorNameBytes = 255;
 constexpr std::size_t kMaxNoteBytes = 4096;  // a sentence or two about data and licence
 constexpr std::size_t kMaxOperatingPoints = 16;
-constexpr double kMinZoneWeight = 0.01;
+constexpr double kMinZoneWeight = 0.01, kMaxMaculaWeight = 100;
 constexpr std::size_t kMaxComputeCapabilities = 32;
 constexpr int kMaxPictures = 1000000;
 constexpr int kMaxWorkspaceMib = 1 << 20;
@@ -70,14 +70,15 @@ void read_input(const Field& input, Contract& contract) {
   }
 }
 
-// The number of channels says which they are; there are four lists.
+// The number of channels says which they are; there are five lists.
 void read_channels(const Field& channels, Contract& contract) {
   const std::string rule =
-      "an array of 1, 2, 6 or 7 channels: anatomy_not_visible, then the five reasons or none of "
-      "them, then not_a_fundus or not";
-  const std::size_t count = channels.count(1, kReasonChannels + 2, rule);
+      "an array of 1, 2, 6, 7 or 8 channels: anatomy_not_visible, then the five reasons or none of "
+      "them, then not_a_fundus or not, then macula, if all others are there, or not";
+  const std::size_t count = channels.count(1, kReasonChannels + 3, rule);
   contract.has_reasons = count > kReasonChannels;
-  contract.has_not_a_fundus = count % kReasonChannels == 2;
+  contract.has_macula = count == kReasonChannels + 3;
+  contract.has_not_a_fundus = contract.has_macula || count % kReasonChannels == 2;
   if (count != static_cast<std::size_t>(contract.channel_count())) channels.fail(rule);
   for (std::size_t i = 0; i < count; ++i) {
     channels.item(i).expect_word(contract.channel_name(static_cast<int>(i)));
@@ -135,6 +136,13 @@ void read_zone_weights(const Field& weights, OperatingPoint& point) {
   }
 }
 
+void read_macula_weight(const Field& weight, const Contract& contract, OperatingPoint& point) {
+  if (!contract.has_macula) {
+    weight.fail("no such field, because output.channels does not list macula");
+  }
+  point.macula_weight = weight.number(0, kMaxMaculaWeight, "a number from 0 to 100");
+}
+
 void read_operating_points(const Field& points, Contract& contract) {
   const auto& members = points.value().members;
   if (points.value().kind != JsonValue::Kind::kObject || members.empty() ||
@@ -145,7 +153,7 @@ void read_operating_points(const Field& points, Contract& contract) {
   for (const auto& member : members) {
     const Field limits = points[member.first];
     if (!Field::is_name(member.first)) limits.fail_name(member.first);
-    limits.expect_members({"good_min_score", "usable_min_score"}, "zone_weights");
+    limits.expect_members({"good_min_score", "usable_min_score"}, {"zone_weights", "macula_weight"});
     OperatingPoint point;
     point.name = member.first;
     point.good_min_score = limits["good_min_score"].number(0, 1, "a number from 0 to 1");
@@ -155,6 +163,9 @@ void read_operating_points(const Field& points, Contract& contract) {
                                               json_excerpt(limits["good_min_score"].value()));
     if (limits.value().find("zone_weights") != nullptr) {
       read_zone_weights(limits["zone_weights"], point);
+    }
+    if (limits.value().find("macula_weight") != nullptr) {
+      read_macula_weight(limits["macula_weight"], contract, point);
     }
     contract.operating_points.push_back(std::move(point));
   }
@@ -264,7 +275,10 @@ const OperatingPoint* find_operating_point(const Contract& contract, const std::
 
 const char* Contract::channel_name(int channel) const {
   if (channel == 0) return "anatomy_not_visible";
-  if (has_not_a_fundus && channel == channel_count() - 1) return reason_name(Reason::kNotAFundus);
+  if (has_macula && channel == macula_channel()) return "macula";
+  if (has_not_a_fundus && channel == not_a_fundus_channel()) {
+    return reason_name(Reason::kNotAFundus);
+  }
   return reason_name(reason_of_strength(channel - 1));
 }
 

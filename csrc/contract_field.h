@@ -63,15 +63,15 @@ class Field {
     if (value_.kind != JsonValue::Kind::kObject) fail("an object");
   }
 
-  // Refuses anything but an object with exactly these members, and with the optional one or not.
+  // Refuses anything but an object with exactly these members, and perhaps with optional ones.
   void expect_members(std::initializer_list<const char*> names,
-                      const char* optional = nullptr) const {
+                      std::initializer_list<const char*> optional = {}) const {
     expect_object();
     for (const char* name : names) (*this)[name];
     for (const auto& member : value_.members) {
-      const bool known = std::any_of(names.begin(), names.end(),
-                                     [&](const char* name) { return member.first == name; });
-      if (known || (optional != nullptr && member.first == optional)) continue;
+      const auto is_it = [&](const char* name) { return member.first == name; };
+      if (std::any_of(names.begin(), names.end(), is_it)) continue;
+      if (std::any_of(optional.begin(), optional.end(), is_it)) continue;
       throw Error(StatusCode::kContractInvalid,
                   source_.origin + ": " + (path_.empty() ? "" : path_ + ".") +
                       json_printable(member.first) + " is not a field of contract version " +

@@ -112,6 +112,7 @@ struct CellValues {
   const float* strengths =
       nullptr;                     // (kReasonChannels, h, w); null: the model has no such channels
   const float* weights = nullptr;  // (h, w); where it is 0 the others say nothing
+  const float* macula = nullptr;   // (h, w) probability of being of it; null as above
 };
 
 // Rings around the grid's middle, by the distance of a cell's centre in halves of the grid's side:
@@ -132,6 +133,8 @@ struct GridSums {
   double weighted_probabilities[kZones];
   double weighted_strengths[kReasonChannels];
   double weighted_not_a_fundus;  // of the logit
+  double macula_weight;          // weighted by how probably a cell is of the macula, as well
+  double macula_probability;     // of the map, weighted likewise
 };
 
 constexpr int kSumLanes = 256;
@@ -163,6 +166,10 @@ EFIQA_HOST_DEVICE GridSums add_up_grid(const Block& block, int width, int height
         if (not_a_fundus != nullptr) {
           sums.weighted_not_a_fundus = weight * static_cast<double>(not_a_fundus[cell]);
         }
+        if (values.macula != nullptr) {
+          sums.macula_weight = weight * static_cast<double>(values.macula[cell]);
+          sums.macula_probability = sums.macula_weight * static_cast<double>(values.map[cell]);
+        }
         return sums;
       },
       [](GridSums a, const GridSums& b) {
@@ -175,6 +182,8 @@ EFIQA_HOST_DEVICE GridSums add_up_grid(const Block& block, int width, int height
           a.weighted_strengths[i] += b.weighted_strengths[i];
         }
         a.weighted_not_a_fundus += b.weighted_not_a_fundus;
+        a.macula_weight += b.macula_weight;
+        a.macula_probability += b.macula_probability;
         return a;
       },
       lanes);

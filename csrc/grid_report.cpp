@@ -52,9 +52,12 @@ Region region_of(const Contract& contract, const Component& group, const Report&
   return region;
 }
 
-// Share of the visible area that shows its anatomy, each zone counted as the operating point says.
+// Share of the visible area that shows its anatomy, zones and macula counted as the operating point
+// says.
 float score_of(const GridSums& sums, const OperatingPoint& operating_point = {}) {
-  double weight = 0, probability = 0;
+  const auto macula = static_cast<double>(operating_point.macula_weight);
+  double weight = macula * sums.macula_weight;
+  double probability = macula * sums.macula_probability;
   for (int zone = 0; zone < kZones; ++zone) {
     const auto counted = static_cast<double>(operating_point.zone_weights[zone]);
     weight += counted * sums.zone_weights[zone];
@@ -76,6 +79,7 @@ void clear_report(const Contract& contract, Report& report) {
   report.regions.reserve(kMaxRegions);
   report.map.assign(cells, nan_value());
   report.weights.assign(cells, 0.0f);
+  report.macula.assign(contract.has_macula ? cells : 0, nan_value());
   report.diagnosis = Diagnosis();
   report.diagnosis.remedy = Remedy::kFindRetina;
   report.not_a_fundus = nan_value();

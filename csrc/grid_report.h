@@ -8,8 +8,8 @@
 
 namespace efiqa {
 
-// The report of a frame without a field of view: no score, no regions, no diagnosis, empty map and
-// weights of the contract's grid.
+// The report of a frame without a field of view: no score, no regions, no diagnosis, empty map,
+// weights and macula of the contract's grid.
 void clear_report(const Contract& contract, Report& report);
 
 // Throws Error(kEngineFailure) that names channel and cell of the value at `index` of the output.

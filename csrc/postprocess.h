@@ -10,7 +10,7 @@
 
 namespace efiqa {
 
-// Fills map, weights, score, verdict, reason, regions, diagnosis and not_a_fundus of `report`,
+// Fills map, weights, macula, score, verdict, reason, regions, diagnosis and not_a_fundus of `report`,
 // whose fov and crop are set. Buffers are made once for the contract's grid. Not thread-safe.
 class Postprocessor {
  public:

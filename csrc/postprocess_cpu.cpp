@@ -44,16 +44,21 @@ void Postprocessor::run(const float* logits, const OperatingPoint& operating_poi
                                 static_cast<double>(contract_.calibration_offset)};
   Scratch& s = *scratch_;
   const CellValues values{report.map.data(), contract_.has_reasons ? s.strengths.data() : nullptr,
-                          report.weights.data()};
+                          report.weights.data(),
+                          contract_.has_macula ? report.macula.data() : nullptr};
   for (int i = 0; i < cells; ++i) {
     if (!(report.weights[i] > 0)) continue;
     report.map[i] = probability_of(calibration, logits[i]);
     for (int c = 0; contract_.has_reasons && c < kReasonChannels; ++c) {
       s.strengths[c * cells + i] = probability_of(logits[(c + 1) * cells + i]);
     }
+    if (contract_.has_macula) {
+      report.macula[i] = probability_of(
+          static_cast<double>(logits[contract_.macula_channel() * cells + i]));
+    }
   }
   const float* not_a_fundus =
-      contract_.has_not_a_fundus ? logits + (contract_.channel_count() - 1) * cells : nullptr;
+      contract_.has_not_a_fundus ? logits + contract_.not_a_fundus_channel() * cells : nullptr;
   const GridSums sums =
       add_up_grid(SerialBlock(), width, height, values, not_a_fundus, s.lanes.data());
   find_components(SerialBlock(), width, height, values, contract_.region_threshold,

@@ -19,7 +19,7 @@ constexpr int kMaxThreads = 512;  // 128 registers each: double precision needs 
 constexpr int kMaxRimCells = 1024;
 constexpr int kColormaps = 4;
 
-// Goes to the host as it is, with map and weights behind it.
+// Goes to the host as it is, with map, weights and macula behind it.
 struct GridResult {
   DeviceField field;
   int bad_index;  // of the first value of the output that is not finite; INT_MAX: none
@@ -40,6 +40,8 @@ struct GridWork {
   float* map = nullptr;
   float* weights = nullptr;
   float* strengths = nullptr;  // null: the model has no such channels
+  const float* macula_logits = nullptr;  // the channel in `logits`; null: there is none
+  float* macula = nullptr;
   ComponentScratch components;
 };
 
@@ -81,6 +83,7 @@ __global__ void __launch_bounds__(kMaxThreads, 1) grid_kernel(const GridWork wor
   block.for_each(cells, [&](int cell) {
     work.map[cell] = NAN;
     work.weights[cell] = 0;
+    if (work.macula != nullptr) work.macula[cell] = NAN;
   });
   if (!grid.fov.found()) return;
   block.for_each(cells * work.channels, [&](int i) {
@@ -98,9 +101,12 @@ __global__ void __launch_bounds__(kMaxThreads, 1) grid_kernel(const GridWork wor
   block.for_each(cells, [&](int cell) {
     if (work.weights[cell] > 0) {
       work.map[cell] = probability_of(work.calibration, work.logits[cell]);
+      if (work.macula != nullptr) {
+        work.macula[cell] = probability_of(static_cast<double>(work.macula_logits[cell]));
+      }
     }
   });
-  const CellValues values{work.map, work.strengths, work.weights};
+  const CellValues values{work.map, work.strengths, work.weights, work.macula};
   if (work.strengths != nullptr) {
     block.for_each(cells * kReasonChannels, [&](int i) {
       if (work.weights[i % cells] > 0) {
@@ -132,7 +138,7 @@ struct DevicePostprocessor::Buffers {
   explicit Buffers(const Contract& of)
       : contract(of),
         cells(static_cast<std::size_t>(of.grid_width) * static_cast<std::size_t>(of.grid_height)),
-        result_bytes(sizeof(GridResult) + 2 * cells * sizeof(float)),
+        result_bytes(sizeof(GridResult) + (of.has_macula ? 3 : 2) * cells * sizeof(float)),
         result(result_bytes),
         host(result_bytes),
         parent(cells),
@@ -156,6 +162,7 @@ struct DevicePostprocessor::Buffers {
   }
   float* map() const { return grid_of(result.data()); }
   float* weights() const { return map() + cells; }
+  float* macula() const { return contract.has_macula ? map() + 2 * cells : nullptr; }
   OverlayGrid overlay_grid() const {
     return {grid_cells.data(), grid_means.data(), counters.data() + 1, contract.grid_width,
             contract.grid_height};
@@ -163,7 +170,7 @@ struct DevicePostprocessor::Buffers {
 
   const Contract& contract;
   std::size_t cells, result_bytes;
-  DeviceBuffer<std::byte> result;  // GridResult, map, weights
+  DeviceBuffer<std::byte> result;  // GridResult, map, weights, macula if there is one
   PinnedBuffer<std::byte> host;    // its copy
   DeviceBuffer<std::int32_t> parent, roots, counters;
   DeviceBuffer<Component> by_root;
@@ -184,7 +191,12 @@ void DevicePostprocessor::enqueue(const float* logits, const DeviceField* field,
   work.logits = logits;
   work.channels = b.contract.channel_count();
   if (b.contract.has_not_a_fundus) {
-    work.not_a_fundus = logits + static_cast<std::size_t>(work.channels - 1) * b.cells;
+    work.not_a_fundus =
+        logits + static_cast<std::size_t>(b.contract.not_a_fundus_channel()) * b.cells;
+  }
+  if (b.contract.has_macula) {
+    work.macula_logits = logits + static_cast<std::size_t>(b.contract.macula_channel()) * b.cells;
+    work.macula = b.macula();
   }
   work.field = field;
   work.width = b.contract.grid_width;
@@ -216,6 +228,9 @@ void DevicePostprocessor::read(const OperatingPoint& operating_point, Report& re
   const float* grid = Buffers::grid_of(b.host.data());
   std::copy(grid, grid + b.cells, report.map.begin());
   std::copy(grid + b.cells, grid + 2 * b.cells, report.weights.begin());
+  if (b.contract.has_macula) {
+    std::copy(grid + 2 * b.cells, grid + 3 * b.cells, report.macula.begin());
+  }
   grade(b.contract, result.sums, result.components, result.component_count, operating_point,
         report);
 }

@@ -81,13 +81,16 @@ struct Timings {
 struct Report {
   Verdict verdict = Verdict::kUnknown;
   Reason reason = Reason::kNone;
-  float score = 0;  // 1 - mean probability over the field, zones weighted; NaN: verdict unknown
+  float score = 0;  // 1 - the map's mean over the field, parts of it weighted; NaN: unknown
   FieldOfView fov;
   SquareCrop crop;
   int frame_width_px = 0, frame_height_px = 0;
   int grid_width = 0, grid_height = 0;
   std::vector<float> map;  // (grid_height, grid_width) P(anatomy NOT visible); NaN where weight 0
   std::vector<float> weights;   // share of each cell inside the field of view, 0..1
+  // As the map, P(the cell lies within one disc diameter of the fovea, hidden or not); empty where
+  // the model does not say.
+  std::vector<float> macula;
   std::vector<Region> regions;  // largest area first
   Diagnosis diagnosis;          // of the picture
   // Probability that the picture shows no fundus; NaN where the model does not say, and without a

@@ -65,6 +65,7 @@ class Report:
     frame_size: tuple[int, int]  # height_px, width_px
     map: NDArray[np.float32]  # (h, w), NaN outside the field of view
     weights: NDArray[np.float32]  # (h, w), 0..1
+    macula: NDArray[np.float32] | None  # (h, w), NaN outside the field of view
     regions: list[Region]
     reasons: dict[str, float]  # strengths, 0..1, without those that the model does not say
     main_reason: str  # "" for none

@@ -32,23 +32,32 @@ class ZoneWeights:
 class OperatingPoint:
     """Least scores, 0..1, of the verdicts ``good`` and ``usable``; below is ``reject``.
 
-    ``zone_weights``: of the score; None where every visible area counts the same.
+    ``zone_weights``: of the score; None where every visible area counts the same. ``macula_weight``, 0..100:
+    how much an area that is surely the macula's counts in addition; it needs a model that tells where that
+    is.
     """
 
     good_min_score: float
     usable_min_score: float
     zone_weights: ZoneWeights | None = None
+    macula_weight: float = 0.0
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> OperatingPoint:
         """Return the point that a contract's document holds as ``values``."""
         zones = values.get("zone_weights")
         limits = (values["good_min_score"], values["usable_min_score"])
-        return cls(*limits, None if zones is None else ZoneWeights(**zones))
+        macula = values.get("macula_weight", 0.0)
+        return cls(*limits, None if zones is None else ZoneWeights(**zones), macula)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the point as a contract's document holds it."""
-        return {key: value for key, value in asdict(self).items() if value is not None}
+        """Return the point as a contract's document holds it; what changes no score is left out."""
+        held = asdict(self)
+        if self.zone_weights is None:
+            del held["zone_weights"]
+        if not self.macula_weight:
+            del held["macula_weight"]
+        return held
 
 
 @dataclass(frozen=True)

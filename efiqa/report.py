@@ -95,8 +95,8 @@ class QualityReport:
 
     Attributes:
         score: share of the visible field, 0..1, in which anatomy can be expected to be seen
-            (1 - mean of ``map`` over the field of view, zones weighted where the operating point says so);
-            None when the verdict is ``unknown``.
+            (1 - mean of ``map`` over the field of view, zones and macula weighted where the operating point
+            says so); None when the verdict is ``unknown``.
         verdict: ``good``, ``usable``, ``reject`` or ``unknown``, by ``operating_point``.
         reason: why the verdict is ``reject`` or ``unknown``: ``low_anatomy_visible``,
             ``no_field_of_view``, ``not_a_fundus``; empty for ``good`` and ``usable``.
@@ -113,6 +113,8 @@ class QualityReport:
             tell, or without a field of view.
         map: (h, w) float32, probability that anatomy is NOT visible, NaN outside the field of view.
         weights: (h, w) float32, share of each cell inside the field of view, 0..1.
+        macula: (h, w) float32, probability that the cell lies within one disc diameter of the fovea, whether
+            that can be seen or is hidden; NaN outside the field of view, None where the model does not tell.
         regions: the bad regions, largest first, at most 32.
         fov: the field of view.
         crop: (x, y, side) in frame pixels of the square that ``map`` covers.
@@ -141,6 +143,7 @@ class QualityReport:
     regions: tuple[Region, ...]
     map: NDArray[np.float32]
     weights: NDArray[np.float32]
+    macula: NDArray[np.float32] | None
     timings_ms: Mapping[str, float]
     model: Mapping[str, str]
     engine: str
@@ -271,9 +274,10 @@ def make_report(
     operating_point: str,
 ) -> QualityReport:
     """Return the public report of the core's ``core``, whose arrays are made read-only."""
-    grid, weights = core.map, core.weights
-    grid.flags.writeable = False
-    weights.flags.writeable = False
+    grid, weights, macula = core.map, core.weights, core.macula
+    for array in (grid, weights, macula):
+        if array is not None:
+            array.flags.writeable = False
     return QualityReport(
         score=None if math.isnan(core.score) else core.score,
         verdict=core.verdict,
@@ -290,6 +294,7 @@ def make_report(
         regions=tuple(_copied(Region, region) for region in core.regions),
         map=grid,
         weights=weights,
+        macula=macula,
         timings_ms=MappingProxyType(core.timings_ms),
         model=MappingProxyType(dict(model)),
         engine=engine,

@@ -30,8 +30,10 @@ TELLING = {
     "occlusion": ((0.0, 0.0, 0.0), -8.0),
     "not_a_fundus": ((-8.0, 0.0, 8.0), -4.0),  # blue is no retina
 }
+MACULA = {"macula": ((6.0, 0.0, -6.0), -1.0)}  # beside all of TELLING: red is one
 REPOSITORY = Path(__file__).resolve().parents[1]
 U8Array = NDArray[np.uint8]
+Channels = dict[str, tuple[tuple[float, float, float], float]]
 
 
 def write_tiny_model(folder: Path, *, trained: bool = True, **fields: Any) -> Path:
@@ -39,10 +41,10 @@ def write_tiny_model(folder: Path, *, trained: bool = True, **fields: Any) -> Pa
     return _write_model(folder, tiny_model(), trained=trained, **fields)
 
 
-def write_telling_model(folder: Path, **fields: Any) -> Path:
-    """Return the path of a tiny model with all of TELLING's channels, likewise."""
-    model = telling_model()
-    output = {**tiny_contract(model)["output"], "channels": list(TELLING)}
+def write_telling_model(folder: Path, channels: Channels = TELLING, **fields: Any) -> Path:
+    """Return the path of a tiny model with these channels, all reasons among them, likewise."""
+    model = telling_model(channels)
+    output = {**tiny_contract(model)["output"], "channels": list(channels)}
     thresholds = {
         "reasons": {"region_min_strength": 0.2, "picture_min_strength": 0.1},
         "not_a_fundus": {"min_probability": 0.5, "max_score": 1.0},
@@ -50,16 +52,16 @@ def write_telling_model(folder: Path, **fields: Any) -> Path:
     return _write_model(folder, model, trained=True, **{"output": output, **thresholds, **fields})
 
 
-def telling_model() -> bytes:
-    """Return the tiny model's ONNX file with a channel for each of TELLING."""
+def telling_model(channels: Channels = TELLING) -> bytes:
+    """Return the tiny model's ONNX file with these channels."""
     model = onnx.load_from_string(tiny_model())
     values = {
-        "weight": np.array([weights for weights, _ in TELLING.values()], np.float32)[:, :, None, None],
-        "bias": np.array([bias for _, bias in TELLING.values()], np.float32),
+        "weight": np.array([weights for weights, _ in channels.values()], np.float32)[:, :, None, None],
+        "bias": np.array([bias for _, bias in channels.values()], np.float32),
     }
     for tensor in model.graph.initializer:
         tensor.CopyFrom(numpy_helper.from_array(values[tensor.name], tensor.name))
-    model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = len(TELLING)
+    model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = len(channels)
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString(deterministic=True))
 

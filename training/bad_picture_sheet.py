@@ -8,7 +8,6 @@ pictures that people labelled bad, reject or usable, whatever the model says of 
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from efiqa import QualityReport, Runtime
+from training.command_line import model_parser
 from training.data import load_rgb, read_manifest
 from training.progress import track
 from training.quality_sets import Labelled, evaluation_pictures
@@ -88,11 +88,7 @@ def write_sheet(runtime: Runtime, pictures: Sequence[Labelled], out: Path) -> No
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write the sheet that the command line names."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, required=True, help="folder with manifest.csv")
-    parser.add_argument("--model", type=Path, help="ONNX model with its contract; default: the embedded one")
+    parser = model_parser(__doc__)
     parser.add_argument("--out", type=Path, required=True, help="PNG file to write")
     parser.add_argument("--seed", type=int, default=5)
     options = parser.parse_args(arguments)

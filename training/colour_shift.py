@@ -10,16 +10,15 @@ the mean colours of each of the vessel sets, all of whose pictures are good.
 
 from __future__ import annotations
 
-import argparse
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from efiqa import Runtime
 from efiqa._core import find_field_of_view
+from training.command_line import model_parser
 from training.data import BoolArray, ByteArray, FloatArray, Picture, load_rgb, read_manifest, vessel_pictures
 from training.judgement import pool_pictures, thinned
 from training.progress import track
@@ -78,11 +77,7 @@ def colour_shift(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the shifts of the model that the command line names."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, required=True, help="folder with manifest.csv")
-    parser.add_argument("--model", type=Path, help="ONNX model with its contract; default: the embedded one")
+    parser = model_parser(__doc__)
     options = parser.parse_args(arguments)
     manifest = read_manifest(options.data)
     runtime = Runtime(options.model)

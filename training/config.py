@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import tomllib
 from pydantic import TypeAdapter, ValidationError
 
+from training.macula_answer import MaculaSettings
 from training.pseudo_labels import PseudoSettings
 from training.refusal_answer import RefusalSettings
 from training.segment import SegmenterSettings
@@ -61,6 +62,7 @@ class Config:
     teacher: TeacherSettings
     student: StudentSettings
     refusal: RefusalSettings
+    macula: MaculaSettings
     export: ExportSettings
 
 

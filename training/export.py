@@ -26,13 +26,13 @@ from training.data import ByteArray, CropSet, FloatArray
 from training.degrade import graded_degradation
 from training.features import crops_at
 from training.progress import track
-from training.pseudo_labels import badness, crop_on_grid
+from training.pseudo_labels import crop_on_grid
 from training.refusal_limit import refusal_limit
 from training.region_threshold import region_threshold
 from training.rim_level import WHOLE
-from training.scoring import ZONE_WEIGHTS, zone_counts
-from training.student import LogitsOf, Student, answers, load_student, predict, shown_eyes
-from training.student_samples import CHANNELS
+from training.scoring import SHIPPED, score_of_map
+from training.student import LogitsOf, Student, answers, load_student, probabilities, shown_eyes
+from training.student_samples import CHANNELS, MACULA
 from training.views import normalised
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class ExportedGraph:
 
 @dataclass(frozen=True)
 class Graded:
-    """Of N pictures, the share of the anatomy that is hidden (N,), and their scores (N,) by ZONE_WEIGHTS."""
+    """Of N pictures, the share of the anatomy that is hidden (N,), and their scores (N,) by SHIPPED."""
 
     lost: FloatArray
     scores: FloatArray
@@ -87,8 +87,8 @@ class Graded:
 
 def score_of(model: LogitsOf, rgb: ByteArray, weights: FloatArray) -> float:
     """Return the score of a crop (S, S, 3) with weights (g, g)."""
-    counted = weights * zone_counts(*weights.shape)
-    return float(1 - badness(predict(model, rgb[None]), counted[None])[0])
+    said = probabilities(model, rgb[None])[0]
+    return score_of_map(said[0], weights, said[MACULA])
 
 
 def graded_pictures(
@@ -139,7 +139,8 @@ def run(config: Config, pool: CropSet, clean: CropSet, out: Path, manifest_hash:
         (good, good_accuracy), (usable, usable_accuracy) = (
             best_limit(graded.lost, graded.scores, share) for share in allowed
         )
-        points[name] = OperatingPoint(good, min(usable, good), ZONE_WEIGHTS).to_dict()
+        point = OperatingPoint(good, min(usable, good), SHIPPED.zones, SHIPPED.macula_weight)
+        points[name] = point.to_dict()
         accuracy[name] = [good_accuracy, usable_accuracy]
     threshold = region_threshold(
         exported, clean, settings.size_px, settings.grid, config.export.calibration_pictures, config.seed + 6

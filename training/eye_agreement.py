@@ -7,30 +7,24 @@ with one another, a set at a time; by itself a figure of it means little.
     python -m training.eye_agreement --data FOLDER --model FILE --temperature 0.5 1 2 --zones 1,1,1 1,0.5,0.1
 
 prints it also for the map's logits divided by other temperatures, and for other weights of the field's zones
-in the score.
+in the score; ``--macula`` for other weights of the macula.
 """
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from scipy.special import expit, logit
-
 from efiqa import QualityReport, Runtime
-from efiqa.calibration.zones import EQUAL
-from efiqa.contract import ZoneWeights
+from training.command_line import model_parser
 from training.data import Picture, load_rgb, read_manifest
 from training.judgement import pool_pictures
 from training.metrics import ranks_correlation
 from training.progress import track
-from training.scoring import add_zones_option, zone_counts, zones_text
+from training.scoring import Reading, add_reading_options, readings_of, score_of_map
 
 MIN_PAIRS = 20  # of a set; a correlation of fewer says nothing
 
@@ -56,28 +50,16 @@ def agreement(left: Sequence[float], right: Sequence[float]) -> float:
     return ranks_correlation([*left, *right], [*right, *left])
 
 
-@dataclass(frozen=True)
-class Reading:
-    """How a score is read from a map: its logits' ``temperature``, and how much each zone counts."""
-
-    temperature: float = 1.0
-    zones: ZoneWeights = EQUAL
-
-
 def score_by(reading: Reading, report: QualityReport) -> float:
     """Return the score as ``reading`` has it, -1 when the verdict is unknown."""
     if report.score is None:
         return -1.0
-    inside = report.weights > 0
-    hidden = expit(logit(report.map[inside].astype(np.float64)) / reading.temperature)
-    counted = report.weights * zone_counts(*report.weights.shape, reading.zones)
-    return 1 - float(np.average(hidden, weights=counted[inside]))
+    return score_of_map(report.map, report.weights, report.macula, reading)
 
 
 def own_reading(runtime: Runtime) -> Reading:
     """Return how the runtime itself reads its score."""
-    point = runtime.info.contract.operating_points[runtime.info.operating_point]
-    return Reading(zones=point.zone_weights or EQUAL)
+    return Reading.of(runtime.info.contract.operating_points[runtime.info.operating_point])
 
 
 def eye_agreement(
@@ -102,29 +84,21 @@ def eye_agreement(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the agreement in the pool of the model that the command line names."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, required=True, help="folder with manifest.csv")
-    parser.add_argument("--model", type=Path, help="ONNX model with its contract; default: the embedded one")
+    parser = model_parser(__doc__)
     parser.add_argument("--temperature", type=float, nargs="+", default=[1.0], help="default: 1")
-    add_zones_option(parser)
+    add_reading_options(parser)
     options = parser.parse_args(arguments)
     for value in options.temperature:
         if not value > 0:
             parser.error(f"--temperature is {value}, expected numbers > 0")
     runtime = Runtime(options.model)
-    zones = options.zones or [own_reading(runtime).zones]
-    readings = [Reading(temperature, each) for temperature in options.temperature for each in zones]
+    readings = readings_of(own_reading(runtime), options, options.temperature)
     pool = pool_pictures(read_manifest(options.data))
     for reading, sets in zip(readings, eye_agreement(runtime, pool, readings), strict=True):
         shown = ", ".join(
             f"{name} {found['spearman']:.3f} ({found['n_pairs']} pairs)" for name, found in sets.items()
         )
-        print(
-            f"{runtime.info.model_id}, temperature {reading.temperature:g}, "
-            f"zones {zones_text(reading.zones)}: {shown or 'no set with enough pairs'}"
-        )
+        print(f"{runtime.info.model_id}, {reading}: {shown or 'no set with enough pairs'}")
 
 
 if __name__ == "__main__":

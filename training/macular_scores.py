@@ -1,31 +1,31 @@
 """Does the score fall when the macula is hidden? Clean pictures of the training split, a spot on the fovea.
 
 A score is a mean over the field, and the macula a small part of it, but graders reject what hides it. No
-label is needed to see how much of that a score hears, and how much more with other weights of the zones:
+label is needed to see how much of that a score hears, and how much more with other weights of the zones or
+the macula:
 
-    python -m training.macular_scores --data FOLDER --zones 1,1,0.25 1,0.5,0.1
+    python -m training.macular_scores --data FOLDER --zones 1,1,0.25 1,0.5,0.1 --macula 0 8
 """
 
 from __future__ import annotations
 
-import argparse
 import zlib
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from efiqa import QualityReport, Runtime
 from training.anatomy_figures import MACULAR_KINDS, with_spot
+from training.command_line import model_parser
 from training.data import Picture, read_manifest, vessel_pictures
-from training.eye_agreement import Reading, own_reading, score_by
+from training.eye_agreement import own_reading, score_by
 from training.landmarks import find_landmarks
 from training.local_defects import clean_frames
 from training.metrics import told_apart
 from training.reason_figures import camera_window
-from training.scoring import add_zones_option, zones_text
+from training.scoring import Reading, add_reading_options, readings_of
 
 DIAMETERS = (1.5, 3.0)  # of the spots, in disc diameters
 SEVERITY = 0.9
@@ -68,12 +68,8 @@ def macular_scores(reports: dict[str, list[QualityReport]], reading: Reading) ->
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the figures of the model that the command line names."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, required=True, help="folder with manifest.csv")
-    parser.add_argument("--model", type=Path, help="ONNX model with its contract; default: the embedded one")
-    add_zones_option(parser)
+    parser = model_parser(__doc__)
+    add_reading_options(parser)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     runtime = Runtime(options.model)
@@ -81,11 +77,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     reports = spotted(runtime, pictures, seed=options.seed)
     if "clean" not in reports:
         parser.error(f"--data is {options.data}, in which no training picture shows where its fovea is")
-    for zones in options.zones or [own_reading(runtime).zones]:
-        found = macular_scores(reports, Reading(zones=zones))
+    for reading in readings_of(own_reading(runtime), options):
+        found = macular_scores(reports, reading)
         shown = ", ".join(f"{name} {each['auroc']:.3f} ({each['fall']:+.3f})" for name, each in found.items())
         count = len(reports["clean"])
-        print(f"{runtime.info.model_id}, zones {zones_text(zones)}: {shown}; {count} pictures")
+        print(f"{runtime.info.model_id}, {reading}: {shown}; {count} pictures")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ good models need not agree wholly: only a figure that falls says something.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from efiqa import Runtime
+from training.command_line import model_parser
 from training.data import Picture, load_rgb, read_manifest
 from training.judgement import pool_pictures
 from training.metrics import ranks_correlation, told_apart
@@ -57,11 +57,7 @@ def pool_ranking(runtime: Runtime, earlier: Runtime, pictures: Sequence[Picture]
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the figures of the model that the command line names."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, required=True, help="folder with manifest.csv")
-    parser.add_argument("--model", type=Path, help="ONNX model with its contract; default: the embedded one")
+    parser = model_parser(__doc__)
     parser.add_argument("--earlier", type=Path, default=EARLIER, help="the model to rank beside; default: v1")
     parser.add_argument(
         "--every", type=int, default=4, help="of the pool's pictures, every so many; default: 4"

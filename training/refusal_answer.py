@@ -2,7 +2,7 @@
 
 Other tissue has vessels too, and who was shown none takes any vessels for a retina's. To see whether there
 are a disc, arcades and a macula in their places takes new features. They are a reader's of their own, the
-layout: all else stays as the student stage left it, and so do the six other answers.
+layout: all else stays as the student stage left it, and so do the other answers.
 
 Output: ``refusal.pt``, the whole student.
 """
@@ -20,6 +20,7 @@ from training.data import CropSet
 from training.loop import Batch, LoopSettings, train
 from training.settings import settings
 from training.student import (
+    Answering,
     Student,
     load_student,
     refusal_entropy,
@@ -28,7 +29,7 @@ from training.student import (
     teaching_of,
     widened,
 )
-from training.student_samples import StudentSamples, StudentSettings, Teaching
+from training.student_samples import NOT_A_FUNDUS, StudentSamples, StudentSettings, Teaching
 
 STUDENT, LEARNT = "student.pt", "refusal.pt"
 
@@ -49,37 +50,22 @@ class RefusalSettings:
     loop: LoopSettings
 
 
-class Refusing(nn.Module):
-    """A student whose layout learns: logits (B, 1, g, g) of "not a fundus", the head's last row.
+def refusing(student: Student, width: int, rounds: int) -> Answering:
+    """Return ``student`` with a layout that learns "not a fundus"; one that it has goes on learning.
 
-    All else stays, batch statistics included. A layout that the student has goes on learning.
+    Raises:
+        ValueError: its layout is of another shape.
     """
-
-    def __init__(self, student: Student, width: int, rounds: int) -> None:
-        super().__init__()
-        had = (student.shape.layout_width, student.shape.layout_rounds)
-        if had not in ((0, 0), (width, rounds)):
-            raise ValueError(f"layout_width and layout_rounds are {width}, {rounds}, the student's {had}")
-        self.student = widened(student, replace(student.shape, layout_width=width, layout_rounds=rounds))
-        head = self.student.head
-        self.answer = nn.Conv2d(head.in_channels, 1, 1)
-        self.answer.load_state_dict({key: each[-1:] for key, each in head.state_dict().items()})
-        self.student.keep([each for name, each in self.student.named_children() if name != "layout"])
-
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """Return the logits."""
-        return self.answer(self.student.features(image))
-
-    @torch.no_grad()
-    def finished(self) -> Student:
-        """Return the student with what was learned."""
-        self.student.head.weight[-1:] = self.answer.weight
-        self.student.head.bias[-1:] = self.answer.bias
-        return self.student
+    had = (student.shape.layout_width, student.shape.layout_rounds)
+    if had == (0, 0):
+        student = widened(student, replace(student.shape, layout_width=width, layout_rounds=rounds))
+    elif had != (width, rounds):
+        raise ValueError(f"layout_width and layout_rounds are {width}, {rounds}, the student's {had}")
+    return Answering(student, "layout", NOT_A_FUNDUS)
 
 
 def refusal_loss(model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
-    """Return the loss of a `Refusing` student: cross-entropy of the mean of its logits over the field."""
+    """Return the loss of such a student: cross-entropy of the mean of its logits over the field."""
     logits = model(batch["image"]).float()
     return {"not_fundus": refusal_entropy(logits, shares(batch["weight"]), batch["not_fundus"])}
 
@@ -102,7 +88,7 @@ def relearn(
     )
     drawn = StudentSamples(teaching, mixed, disordered_share=settings.disordered_share)
     torch.manual_seed(seed)
-    model = Refusing(student, settings.layout_width, settings.layout_rounds)
+    model = refusing(student, settings.layout_width, settings.layout_rounds)
     model = model.to(memory_format=torch.channels_last)
     model = train(fabric, model, drawn, refusal_loss, settings.loop, seed=seed, folder=folder, name="refusal")
     return model.float().finished()

@@ -22,6 +22,7 @@ from training.not_fundus import random_scene
 from training.progress import track
 from training.pseudo_labels import crop_on_grid, to_grid
 from training.student import LogitsOf
+from training.student_samples import NOT_A_FUNDUS
 from training.views import normalised, rendered_view
 
 PICTURES = 800  # of the pool, spread evenly, each twice, and as many scenes
@@ -65,8 +66,8 @@ def scenes(count: int, size_px: int, grid: int, seed: int, eyes: Sequence[Eye]) 
 
 @torch.no_grad()
 def not_fundus_logit(model: LogitsOf, rgb: ByteArray, weights: FloatArray) -> float:
-    """Return the mean over the field, weights (g, g), of the last channel's logits for a crop (S, S, 3)."""
-    logits = model(normalised(rgb)[None])[0, -1].numpy()
+    """Return the mean over the field, weights (g, g), of that channel's logits for a crop (S, S, 3)."""
+    logits = model(normalised(rgb)[None])[0, NOT_A_FUNDUS].numpy()
     return float((logits * weights).sum() / weights.sum())
 
 

@@ -2,10 +2,10 @@
 
 ``python -m training.run --config training/configs/cpu.toml --data ../shared/data/fundus --out runs/NAME``
 
-Stages: segmenter, vuad (with the vessel maps), pseudo, teacher, student, refusal, rim, export; with a model
-that the student starts from, only the last four, unless ``--stages`` names others. A stage that was finished
-with the same settings is left alone; one that was interrupted goes on at its last checkpoint. On several
-devices: ``torchrun --nproc-per-node 8 -m training.run ...`` or ``devices = 8`` in the recipe.
+Stages: segmenter, vuad (with the vessel maps), pseudo, teacher, student, refusal, macula, rim, export; with
+a model that the student starts from, only the last five, unless ``--stages`` names others. A stage that was
+finished with the same settings is left alone; one that was interrupted goes on at its last checkpoint. On
+several devices: ``torchrun --nproc-per-node 8 -m training.run ...`` or ``devices = 8`` in the recipe.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from training import config as recipe
 from training import (
     export,
     figures,
+    macula_answer,
     pseudo_labels,
     refusal_answer,
     rim_level,
@@ -45,7 +46,7 @@ from training.data import (
 )
 from training.memory import keep_freed_memory
 
-REFUSAL_SEED, RIM_SEED = 5000, 7  # from the training's seed
+REFUSAL_SEED, MACULA_SEED, RIM_SEED = 5000, 6000, 7  # from the training's seed
 
 
 class Pipeline:
@@ -68,7 +69,8 @@ class Pipeline:
             ("teacher", c.teacher, self._teacher),
             ("student", c.student, self._student),
             ("refusal", c.refusal, self._refusal),
-            ("rim", c.refusal, self._rim),
+            ("macula", c.macula, self._macula),
+            ("rim", c.macula, self._rim),
             ("export", c.export, self._export),
         ):
             if name == "student" and c.student.start:  # nothing of the stages before
@@ -78,7 +80,8 @@ class Pipeline:
 
     def needed(self) -> list[str]:
         """Return the stages that the export needs: a student with a model to start from needs no teacher."""
-        return ["student", "refusal", "rim", "export"] if self.config.student.start else list(self.stages)
+        names = list(self.stages)
+        return names[names.index("student") :] if self.config.student.start else names
 
     def run(self, wanted: list[str]) -> None:
         """Run ``wanted`` stages in order, skipping those that are done."""
@@ -159,6 +162,11 @@ class Pipeline:
         refusal_answer.run(
             self.fabric, c.student, c.refusal, self.pool(), annotated, self.out, c.seed + REFUSAL_SEED
         )
+
+    def _macula(self) -> None:
+        c, annotated = self.config, self.annotated()
+        seed = c.seed + MACULA_SEED
+        macula_answer.run(self.fabric, c.student, c.macula, self.pool(), annotated, self.out, seed)
 
     def _rim(self) -> None:
         if self.fabric.is_global_zero:

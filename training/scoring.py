@@ -1,30 +1,71 @@
-"""How much each part of the field counts in the score: the zones' weights of the shipped operating points.
+"""How a score is read from a map: how much each part of the field counts in it.
 
 What is at the rim of a photograph says less of it than what is in the middle: the light falls off there, the
-eye turns a little, and graders ask for macula, disc and arcades. The weights were chosen in the pool, without
-a label, by how far the scores of a patient's two eyes agree (training.eye_agreement). How much of a hidden
-macula a score hears by them, training.macular_scores says.
+eye turns a little, and graders ask for macula, disc and arcades. The zones' weights were chosen in the pool,
+without a label, by how far the scores of a patient's two eyes agree (training.eye_agreement).
+
+The macula is a small part of the field, and yet graders reject what hides it. So it counts in addition,
+wherever the model expects it, seen or hidden; how much was chosen on how surely the score hears a hidden one
+(training.macular_scores).
 """
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import astuple
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from itertools import product
 
 import numpy as np
+from scipy.special import expit, logit
 
 from efiqa import _core
-from efiqa.calibration.zones import SMALLEST
-from efiqa.contract import ZoneWeights
+from efiqa.calibration.zones import EQUAL, SMALLEST
+from efiqa.contract import OperatingPoint, ZoneWeights
 from training.data import FloatArray
 
-ZONE_WEIGHTS = ZoneWeights(center=1.0, middle=1.0, periphery=0.25)
+
+@dataclass(frozen=True)
+class Reading:
+    """How a score is read from a map: its logits' ``temperature``, the zones' weights, and the macula's."""
+
+    temperature: float = 1.0
+    zones: ZoneWeights = EQUAL
+    macula_weight: float = 0.0
+
+    @classmethod
+    def of(cls, point: OperatingPoint) -> Reading:
+        """Return how an operating point has it."""
+        return cls(1.0, point.zone_weights or EQUAL, point.macula_weight)
+
+    def __str__(self) -> str:
+        zones = ",".join(f"{each:g}" for each in astuple(self.zones))
+        shown = f"zones {zones}, macula {self.macula_weight:g}"
+        return shown if self.temperature == 1 else f"temperature {self.temperature:g}, {shown}"
 
 
-def zone_counts(height: int, width: int, zones: ZoneWeights = ZONE_WEIGHTS) -> FloatArray:
+SHIPPED = Reading(zones=ZoneWeights(center=1.0, middle=1.0, periphery=0.25), macula_weight=4.0)
+
+
+def zone_counts(height: int, width: int, zones: ZoneWeights = SHIPPED.zones) -> FloatArray:
     """Return how much each cell (h, w) of a grid counts, by the zone in which its centre lies."""
     counts = np.array([zones.center, zones.middle, zones.periphery], np.float32)
     return counts[_core.grid_zones(width, height)]
+
+
+def score_of_map(
+    probabilities: FloatArray, weights: FloatArray, macula: FloatArray | None, reading: Reading = SHIPPED
+) -> float:
+    """Return the score of a map (h, w) whose cells are visible by ``weights`` (h, w).
+
+    ``macula`` (h, w): how probably a cell is of it; None where that is not known.
+    """
+    inside = weights > 0
+    counts = zone_counts(*weights.shape, reading.zones).astype(np.float64)[inside]
+    if macula is not None:
+        counts = counts + reading.macula_weight * macula[inside]
+    lost = expit(logit(probabilities[inside].astype(np.float64)) / reading.temperature)
+    return 1 - float(np.average(lost, weights=counts * weights[inside]))
 
 
 def zones_argument(text: str) -> ZoneWeights:
@@ -42,16 +83,40 @@ def zones_argument(text: str) -> ZoneWeights:
     return ZoneWeights(*weights)
 
 
-def add_zones_option(parser: argparse.ArgumentParser) -> None:
-    """Add ``--zones``: weights by which scores are read, None without it."""
+def weight_argument(text: str) -> float:
+    """Return the macula's weight that a command line gives.
+
+    Raises:
+        argparse.ArgumentTypeError: it is no number from 0 to 100.
+    """
+    try:
+        weight = float(text)
+    except ValueError:
+        weight = np.nan
+    if not 0 <= weight <= 100:
+        raise argparse.ArgumentTypeError(f"macula is {text!r}, a number from 0 to 100 is expected")
+    return weight
+
+
+def add_reading_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--zones`` and ``--macula``: by what scores are read, None without them."""
     parser.add_argument(
         "--zones",
         type=zones_argument,
         nargs="+",
         help="of centre, middle and periphery in the score, as 1,0.5,0.1; default: as the model has them",
     )
+    parser.add_argument(
+        "--macula",
+        type=weight_argument,
+        nargs="+",
+        help="how much it counts in the score in addition; default: as the model has it",
+    )
 
 
-def zones_text(zones: ZoneWeights) -> str:
-    """Return ``zones`` as `zones_argument` reads them."""
-    return ",".join(f"{each:g}" for each in astuple(zones))
+def readings_of(
+    own: Reading, options: argparse.Namespace, temperatures: Sequence[float] = (1.0,)
+) -> list[Reading]:
+    """Return all readings that the options of `add_reading_options` ask for; where they do not, ``own``."""
+    weights = [own.macula_weight] if options.macula is None else options.macula
+    return [Reading(*each) for each in product(temperatures, options.zones or [own.zones], weights)]

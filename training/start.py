@@ -94,7 +94,8 @@ def load_start(student: Student, name: str, temperature: float) -> nn.Conv2d:
 def load_exported(student: Student, name: str, seen: Iterable[torch.Tensor]) -> None:
     """Read the model ``name``, a student's as exported, into ``student``: it answers as the model does.
 
-    What a feature adds that ``student`` has not, the rim, is left out.
+    What a feature adds that ``student`` has not, the rim, is left out; a channel that the model has not stays
+    as it is.
 
     The exporter folds normalisations away; to learn on, they are given the statistics of what passes them of
     ``seen``, normalised images (B, 3, S, S), and the weights and biases that leave the answers as they are.
@@ -104,22 +105,27 @@ def load_exported(student: Student, name: str, seen: Iterable[torch.Tensor]) -> 
         ValueError: the model is of another shape.
     """
     stored = _stored_student(name)
-    stored["head.weight"] = stored["head.weight"][:, : student.shape.features]
+    rows = {key: stored[f"head.{key}"] for key in ("weight", "bias")}
+    rows["weight"] = rows["weight"][:, : student.shape.features]
+    for key, each in student.head.state_dict().items():
+        own = each.numpy()[len(rows[key]) :]  # of channels that the model has not
+        stored[f"head.{key}"] = np.concatenate([rows[key], own])
     _fill({"": student}, stored, name)
     _measure_normalisations(student.eval(), seen)
 
 
-def exported_layout(name: str) -> tuple[int, int]:
-    """Return the layout's width and rounds of the model ``name``, a student's as exported; 0, 0: none.
+def exported_readers(name: str) -> tuple[int, int, int]:
+    """Return the layout's width and rounds and the place's width of a student's model, ``name``, as exported.
+
+    Each is 0 where there is no such reader.
 
     Raises:
         FileNotFoundError: there is no such model.
     """
     stored = _stored_student(name)
-    if "layout.fold.weight" not in stored:
-        return 0, 0
+    layout, place = (len(stored.get(f"{name}.fold.weight", ())) for name in ("layout", "place"))
     rounds = sum(key.startswith("layout.rounds.") and key.endswith(".spread.weight") for key in stored)
-    return len(stored["layout.fold.weight"]), rounds
+    return layout, rounds, place
 
 
 @torch.no_grad()

@@ -34,9 +34,10 @@ from training.features import crops_at
 from training.landmarks import foveas_of
 from training.loop import Batch, SeededSamples, save_atomically, train
 from training.pseudo_labels import badness, shrink, to_grid
-from training.start import exported_layout, load_exported, load_start, maps_of_start, softened
+from training.start import exported_readers, load_exported, load_start, maps_of_start, softened
 from training.student_samples import (
     CHANNELS,
+    REASON_CHANNELS,
     StudentSamples,
     StudentSettings,
     Teaching,
@@ -163,6 +164,20 @@ class Layout(nn.Module):
         return F.interpolate(F.relu(self.rounds(x)), seen.shape[-2:])
 
 
+class Place(nn.Module):
+    """Features (B, width, S/16, S/16) of where the macula is, which alone is read from them."""
+
+    def __init__(self, width: int, read: int) -> None:
+        super().__init__()
+        self.fold = nn.Conv2d(read, width, 1, bias=False)
+        self.norm = nn.BatchNorm2d(width)
+        self.round = Round(width)
+
+    def forward(self, read: torch.Tensor) -> torch.Tensor:
+        """Return the features of those of all other readers (B, C, S/16, S/16)."""
+        return F.relu(self.round(F.relu(self.norm(self.fold(read)))))
+
+
 def rim_of(image: torch.Tensor) -> torch.Tensor:
     """Return 1 in the outermost ring of the field's cells (B, 1, S/16, S/16) of a normalised image, else 0.
 
@@ -180,7 +195,7 @@ def rim_of(image: torch.Tensor) -> torch.Tensor:
 class Shape:
     """Widths of the student's readers, how many blocks judge and layout have, and whether it reads the rim.
 
-    With a width of 0 there is no layout.
+    With a width of 0 there is no layout, or no place.
     """
 
     width: int
@@ -188,16 +203,22 @@ class Shape:
     judge_rounds: int
     layout_width: int = 0
     layout_rounds: int = 0
+    place_width: int = 0
     rim: bool = False
 
     @property
     def features(self) -> int:
         """Return how many channels the head reads."""
-        return self.width + self.judge_width + self.layout_width + self.rim
+        return self.placed_by + self.place_width + self.rim
+
+    @property
+    def placed_by(self) -> int:
+        """Return how many channels the place reads: those of sight, judge and layout."""
+        return self.width + self.judge_width + self.layout_width
 
 
 class Student(nn.Module):
-    """Logits (B, 7, S/16, S/16), the CHANNELS, of a normalised image (B, 3, S, S)."""
+    """Logits (B, 8, S/16, S/16), the CHANNELS, of a normalised image (B, 3, S, S)."""
 
     STRIDES = (4, 8, 16)
 
@@ -213,15 +234,16 @@ class Student(nn.Module):
             if shape.layout_width
             else None
         )
+        self.place = Place(shape.place_width, shape.placed_by) if shape.place_width else None
         self.head = nn.Conv2d(shape.features, len(CHANNELS), 1)
 
     def freeze_for(self, settings: StudentSettings) -> None:
         """Fix what does not learn by a recipe, batch statistics included.
 
         That is what a model to start from gave, or the stem and the first ``frozen_blocks`` blocks, if any;
-        and the layout, which a stage of its own teaches.
+        and layout and place, which stages of their own teach.
         """
-        fixed: list[nn.Module] = [self.layout] if self.layout else []
+        fixed: list[nn.Module] = [each for each in (self.layout, self.place) if each]
         if settings.start:
             fixed += [self.backbone, self.sight]
         elif settings.frozen_blocks:
@@ -244,19 +266,21 @@ class Student(nn.Module):
         return self
 
     def features(self, image: torch.Tensor) -> torch.Tensor:
-        """Return what ``head`` reads (B, C, S/16, S/16): features of sight, judge and layout, and the rim."""
+        """Return what ``head`` reads (B, C, S/16, S/16): features of all readers, and the rim."""
         maps = self.backbone(image)
         seen = self.sight(maps)
         judged = self.judge(image, maps, seen)
         read = [seen, judged]
         if self.layout is not None:
             read.append(self.layout(maps[-1], seen, judged))
+        if self.place is not None:
+            read.append(self.place(torch.cat(read, 1)))
         if self.shape.rim:
             read.append(rim_of(image))
         return torch.cat(read, 1)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """Return logits (B, 7, S/16, S/16)."""
+        """Return logits (B, 8, S/16, S/16)."""
         return self.head(self.features(image))
 
 
@@ -275,8 +299,34 @@ def widened(student: Student, shape: Shape) -> Student:
     return wide.eval()
 
 
+class Answering(nn.Module):
+    """A student of which one reader learns, and one answer: logits (B, 1, g, g) of the channel.
+
+    All else stays, batch statistics included.
+    """
+
+    def __init__(self, student: Student, reader: str, channel: int) -> None:
+        super().__init__()
+        self.student, self._rows = student, slice(channel, channel + 1)
+        self.answer = nn.Conv2d(student.head.in_channels, 1, 1)
+        head = student.head.state_dict()
+        self.answer.load_state_dict({key: each[self._rows] for key, each in head.items()})
+        student.keep([each for name, each in student.named_children() if name != reader])
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Return the logits."""
+        return self.answer(self.student.features(image))
+
+    @torch.no_grad()
+    def finished(self) -> Student:
+        """Return the student with what was learned."""
+        self.student.head.weight[self._rows] = self.answer.weight
+        self.student.head.bias[self._rows] = self.answer.bias
+        return self.student
+
+
 class Taught(nn.Module):
-    """A student while it learns: logits (B, 7, g, g), and of the map's what the head amends (B, 1, g, g).
+    """A student while it learns: logits (B, 8, g, g), and of the map's what the head amends (B, 1, g, g).
 
     ``seen``: the layer that an earlier model read its map by, from the sight's features; fixed. The head then
     begins with nothing to amend, or, if the student's map is ``amended``, with what makes it of that map.
@@ -356,7 +406,7 @@ def student_loss(settings: StudentSettings, model: nn.Module, batch: Batch) -> d
         shown = torch.cat([shown, batch["undamaged"][compared]])
     said, amendment = (each.float() for each in model(shown))
     logits, amendment = said[:count], amendment[:count]
-    bad, reasons, not_fundus = logits[:, :1], logits[:, 1:-1], logits[:, -1:]
+    bad, reasons, not_fundus, _ = logits.split([1, len(REASON_CHANNELS), 1, 1], 1)
     probability = bad.sigmoid()
     total = trust.sum().clamp_min(1)
     entropy = F.binary_cross_entropy_with_logits(bad, target, reduction="none")
@@ -418,10 +468,15 @@ def score_logit(map_: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
+def probabilities(model: LogitsOf, rgb: ByteArray) -> FloatArray:
+    """Return the sigmoids (B, C, g, g) of the CHANNELS of crops (B, S, S, 3) uint8 at the student's size."""
+    image = torch.stack([normalised(each) for each in rgb]).contiguous(memory_format=torch.channels_last)
+    return model(image).sigmoid().numpy()
+
+
 def predict(model: LogitsOf, rgb: ByteArray) -> FloatArray:
     """Return P(anatomy not visible) (B, g, g) of crops (B, S, S, 3) uint8 at the student's size."""
-    image = torch.stack([normalised(each) for each in rgb]).contiguous(memory_format=torch.channels_last)
-    return model(image).sigmoid()[:, 0].numpy()
+    return probabilities(model, rgb)[:, 0]
 
 
 def shown_eyes(settings: StudentSettings, out: Path) -> tuple[Eye, ...]:
@@ -462,8 +517,8 @@ def run(
     """Train the student on the pool and the vessel sets' ``annotated`` pictures; write the stage's files."""
     teaching = teaching_of(settings, pool, annotated, out)
     torch.manual_seed(seed)
-    layout = exported_layout(settings.continues) if settings.continues else (0, 0)
-    shape = Shape(settings.width, settings.judge_width, settings.judge_rounds, *layout)
+    readers = exported_readers(settings.continues) if settings.continues else ()
+    shape = Shape(settings.width, settings.judge_width, settings.judge_rounds, *readers)
     model = Student(shape, pretrained=not settings.start)
     seen = load_start(model, settings.start, settings.temperature) if settings.start else None
     phases = [

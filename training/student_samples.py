@@ -33,7 +33,9 @@ from training.settings import settings
 from training.views import View, chromaticities, normalised, rendered, rendered_view
 
 REASON_CHANNELS = ("under_exposed", "over_exposed", "defocus", "haze", "occlusion")
-CHANNELS = ("anatomy_not_visible", *REASON_CHANNELS, "not_a_fundus")  # of the output, in the contract's words
+# Of the output, in the contract's words.
+CHANNELS = ("anatomy_not_visible", *REASON_CHANNELS, "not_a_fundus", "macula")
+NOT_A_FUNDUS, MACULA = CHANNELS.index("not_a_fundus"), CHANNELS.index("macula")
 
 
 @settings
@@ -174,7 +176,8 @@ class StudentSamples:
     """Draws samples of the kinds of pictures.
 
     A sample is image (3, S, S), target (1, g, g) in 0..1, weight (1, g, g), trust (1, g, g), which counts the
-    cells of the map, reasons (5, g, g) in 0..1, whether these are known (1,), and whether it is no fundus
+    cells of the map, reasons (5, g, g) in 0..1, whether these are known (1,), whether it is no fundus
+    (1,), macula (1, g, g), 1 within one disc diameter of the fovea, hidden or not, and whether that is known
     (1,); where the rest of a map is to keep steady also undamaged (3, S, S), the image without its defects.
     """
 
@@ -224,7 +227,7 @@ class StudentSamples:
     def _picture(self, rng: np.random.Generator) -> Sample:
         index = int(rng.choice(len(self._from.pool), p=self._chance))
         shown = self._shown(self._from.pool, self._from.pool_foveas, index, rng)
-        return self._sample(shown.rgb, shown.visible, *self._taught(index, shown))
+        return self._sample(shown.rgb, shown.visible, *self._taught(index, shown), macula=shown.macula)
 
     def _clear_picture(self, rng: np.random.Generator) -> tuple[bool, int]:
         """Return whether a clear picture is an annotated one, not one of the pool, and its index there."""
@@ -255,7 +258,9 @@ class StudentSamples:
             rgb, target = damaged.rgb, combined_strength(target, lost)
             known = weight * (settings.spot_weight if spot else 1.0)
             trust = np.where(lost > HIDDEN, np.maximum(trust, known), trust)
-        return self._sample(rgb, shown.visible, target, trust, reasons=reasons, undamaged=shown.rgb)
+        return self._sample(
+            rgb, shown.visible, target, trust, reasons=reasons, undamaged=shown.rgb, macula=shown.macula
+        )
 
     def _spot(self, rgb: ByteArray, shown: _Shown, rng: np.random.Generator) -> Degraded:
         kind = SPOT_KINDS[int(rng.integers(len(SPOT_KINDS)))]
@@ -302,6 +307,7 @@ class StudentSamples:
         reasons: FloatArray | None = None,
         undamaged: ByteArray | None = None,
         not_fundus: bool = False,
+        macula: tuple[float, float, float] | None = None,
     ) -> Sample:
         grid = self._settings.grid
         unknown = np.zeros((len(REASON_CHANNELS), grid, grid), np.float32)
@@ -320,7 +326,18 @@ class StudentSamples:
             "reasons": torch.from_numpy(unknown if reasons is None else reasons),
             "reasons_known": torch.tensor([float(reasons is not None)]),
             "not_fundus": torch.tensor([float(not_fundus)]),
+            "macula": torch.from_numpy(self._place(macula))[None],
+            "macula_known": torch.tensor([float(macula is not None)]),
         }
+
+    def _place(self, macula: tuple[float, float, float] | None) -> FloatArray:
+        """Return 1 in the cells (g, g) within one disc diameter of the fovea, else 0."""
+        grid = self._settings.grid
+        place = np.zeros((grid, grid), np.float32)
+        if macula is not None:
+            x, y, diameter = macula
+            place[cells_within((x, y), diameter, self._settings.size_px, (grid, grid))] = 1
+        return place
 
 
 def _chances(datasets: Sequence[str]) -> NDArray[np.float64]:

@@ -24,25 +24,30 @@ COST = 0.002
 
 @dataclass(frozen=True)
 class Zones:
-    """Of N pictures, each zone's visible area (N, 3), in cells of the map, and the part of it that is bad."""
+    """Of N pictures, each zone's visible area (N, 3), in cells of the map, and the part of it that is bad.
+
+    ``macula`` (N, 2): the same of the macula, as much as it counts in addition.
+    """
 
     area: DoubleArray
     bad: DoubleArray
+    macula: DoubleArray
 
     @classmethod
-    def of(cls, reports: Sequence[QualityReport]) -> Zones:
+    def of(cls, reports: Sequence[QualityReport], macula_weight: float = 0.0) -> Zones:
         """Return the zones of reports with a score."""
-        rows = [_sums(report) for report in reports]
-        return cls(np.array([area for area, _ in rows]), np.array([bad for _, bad in rows]))
+        area, bad = np.array([_sums(report) for report in reports]).swapaxes(0, 1)
+        return cls(area, bad, macula_weight * np.array([_sums_of_macula(report) for report in reports]))
 
     def of_pictures(self, chosen: NDArray[np.bool_]) -> Zones:
         """Return those of the pictures ``chosen`` (N,)."""
-        return Zones(self.area[chosen], self.bad[chosen])
+        return Zones(self.area[chosen], self.bad[chosen], self.macula[chosen])
 
     def scores(self, weights: ZoneWeights) -> DoubleArray:
         """Return the scores (N,) with ``weights``: float32 as the core's, to its rounding."""
         counted = np.array([weights.center, weights.middle, weights.periphery])
-        scores = 1 - (self.bad @ counted) / (self.area @ counted)
+        area, bad = self.macula.T
+        scores = 1 - (self.bad @ counted + bad) / (self.area @ counted + area)
         return np.asarray(scores, np.float32).astype(np.float64)
 
 
@@ -70,7 +75,18 @@ def _changed(weights: ZoneWeights, center: float, periphery: float) -> ZoneWeigh
 def _sums(report: QualityReport) -> tuple[DoubleArray, DoubleArray]:
     height, width = report.map.shape
     zone = _core.grid_zones(width, height).ravel()
-    weights = report.weights.astype(np.float64).ravel()
-    bad = np.where(weights > 0, report.map.ravel(), 0).astype(np.float64) * weights
-    area, lost = (np.bincount(zone, each, 3) for each in (weights, bad))
+    area, lost = (np.bincount(zone, each.ravel(), 3) for each in _visible_and_lost(report))
     return np.asarray(area, np.float64), np.asarray(lost, np.float64)
+
+
+def _sums_of_macula(report: QualityReport) -> tuple[float, float]:
+    if report.macula is None:
+        return 0.0, 0.0
+    area, lost = (float(np.nansum(each * report.macula)) for each in _visible_and_lost(report))
+    return area, lost
+
+
+def _visible_and_lost(report: QualityReport) -> tuple[DoubleArray, DoubleArray]:
+    """Return the visible share (h, w) of each cell, and the part of it that is bad."""
+    weights = report.weights.astype(np.float64)
+    return weights, np.where(weights > 0, report.map, 0).astype(np.float64) * weights

@@ -149,14 +149,14 @@ def _print_result(result: Calibration) -> None:
         ],
     )
     point = result.criterion.point
-    zones = ""
+    reading = f", macula_weight {point.macula_weight:g}" if point.macula_weight else ""
     if point.zone_weights is not None:
         shown = asdict(point.zone_weights).items()
-        zones = f", zone_weights {', '.join(f'{name} {weight:g}' for name, weight in shown)}"
+        reading = f", zone_weights {', '.join(f'{name} {weight:g}' for name, weight in shown)}{reading}"
     print(
         f"verdicts and figures are out of fold ({result.options.folds} folds), with 95 % intervals\n"
         f"{result.operating_point}: good_min_score {point.good_min_score:g}, usable_min_score "
-        f"{point.usable_min_score:g}{zones}\n"
+        f"{point.usable_min_score:g}{reading}\n"
         f"{result.contract_id}: {result.model_path}, not signed: efiqa sign {result.model_path} "
         "--key NAME.key"
     )

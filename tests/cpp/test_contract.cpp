@@ -392,6 +392,7 @@ std::string text_of_channels(const Names& names) {
   bool reasons = false, not_a_fundus = false;
   for (const std::string& name : names) {
     list += ", \"" + name + "\"";
+    if (name == "macula") continue;
     (name == "not_a_fundus" ? not_a_fundus : reasons) = true;
   }
   std::string text = tiny_contract_text();
@@ -416,15 +417,17 @@ Names with(Names names, const std::string& last) {
 TEST(contract_each_legal_list_of_channels_is_read) {
   const struct {
     Names names;
-    bool reasons, not_a_fundus;
-  } cases[] = {{{}, false, false},
-               {{"not_a_fundus"}, false, true},
-               {kReasons, true, false},
-               {with(kReasons, "not_a_fundus"), true, true}};
+    bool reasons, not_a_fundus, macula;
+  } cases[] = {{{}, false, false, false},
+               {{"not_a_fundus"}, false, true, false},
+               {kReasons, true, false, false},
+               {with(kReasons, "not_a_fundus"), true, true, false},
+               {with(with(kReasons, "not_a_fundus"), "macula"), true, true, true}};
   for (const auto& expected : cases) {
     const Contract contract = efiqa::parse_contract(text_of_channels(expected.names), "m");
     CHECK_EQ(contract.has_reasons, expected.reasons);
     CHECK_EQ(contract.has_not_a_fundus, expected.not_a_fundus);
+    CHECK_EQ(contract.has_macula, expected.macula);
     CHECK_EQ(contract.channel_count(), 1 + static_cast<int>(expected.names.size()));
     CHECK_EQ(std::string(contract.channel_name(0)), "anatomy_not_visible");
     for (std::size_t i = 0; i < expected.names.size(); ++i) {
@@ -437,10 +440,29 @@ TEST(contract_each_legal_list_of_channels_is_read) {
   }
 }
 
+TEST(contract_macula_weight_needs_the_channel) {
+  const auto text = [](const std::string& channels, const std::string& weight) {
+    return replaced(channels, "\"usable_min_score\": 0.6",
+                    "\"usable_min_score\": 0.6, \"macula_weight\": " + weight);
+  };
+  const std::string told = text_of_channels(with(with(kReasons, "not_a_fundus"), "macula"));
+  const Contract contract = efiqa::parse_contract(text(told, "8"), "m");
+  CHECK_EQ(contract.operating_point("screening").macula_weight, 8.0f);
+  CHECK_EQ(contract.operating_point("lenient").macula_weight, 0.0f);
+  const std::string place = kPrefix + std::string("operating_points.screening.macula_weight is ");
+  for (const std::string weight : {"-1", "101", "null"}) {
+    CHECK_EQ(refusal_of(text(told, weight)),
+             place + weight + ", expected a number from 0 to 100" + kFix);
+  }
+  CHECK_EQ(refusal_of(text(tiny_contract_text(), "8")),
+           place + "8, expected no such field, because output.channels does not list macula" + kFix);
+}
+
 TEST(contract_each_other_list_of_channels_is_refused_with_the_place) {
   const std::string count =
-      "output.channels is an array, expected an array of 1, 2, 6 or 7 channels: "
-      "anatomy_not_visible, then the five reasons or none of them, then not_a_fundus or not";
+      "output.channels is an array, expected an array of 1, 2, 6, 7 or 8 channels: "
+      "anatomy_not_visible, then the five reasons or none of them, then not_a_fundus or not, then "
+      "macula, if all others are there, or not";
   const auto item = [](int index, const std::string& actual, const std::string& expected) {
     return "output.channels[" + std::to_string(index) + "] is \"" + actual + "\", expected \"" +
            expected + "\"";
@@ -463,7 +485,11 @@ TEST(contract_each_other_list_of_channels_is_refused_with_the_place) {
       {swapped, item(2, "defocus", "over_exposed")},
       {front, item(1, "not_a_fundus", "under_exposed")},
       {with(kReasons, "anatomy_not_visible"), item(6, "anatomy_not_visible", "not_a_fundus")},
-      {with(with(kReasons, "not_a_fundus"), "not_a_fundus"), count}};
+      {{"macula"}, item(1, "macula", "not_a_fundus")},
+      {{"not_a_fundus", "macula"}, count},
+      {with(kReasons, "macula"), item(6, "macula", "not_a_fundus")},
+      {with(with(kReasons, "not_a_fundus"), "not_a_fundus"), item(7, "not_a_fundus", "macula")},
+      {with(with(with(kReasons, "not_a_fundus"), "macula"), "macula"), count}};
   for (const auto& refused : cases) {
     CHECK_EQ(refusal_of(text_of_channels(refused.names)), kPrefix + refused.message + kFix);
   }

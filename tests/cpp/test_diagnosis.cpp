@@ -412,6 +412,52 @@ TEST(diagnosis_refusal_looks_at_all_zones_alike) {
   CHECK(report.score < before - 0.1f);
 }
 
+TEST(diagnosis_score_counts_the_macula_where_the_model_expects_it) {
+  constexpr int kMaculaChannel = 7;
+  Case c;
+  c.contract.has_macula = true;
+  c.logits.resize(8 * kCells);
+  const auto macula_at = [&](int cell, double probability) {
+    c.logits[kMaculaChannel * kCells + cell] = logit_of(probability);
+  };
+  for (int i = 0; i < kCells; ++i) macula_at(i, 0.01);
+  const int hidden = 27, seen = 45;
+  c.hide(hidden, Reason::kUnderExposed, 0.9);
+  CHECK_NEAR(c.run().score, 1 - 1.0 / kCells, 1e-5);  // the weight is 0
+  c.contract.operating_points[0].macula_weight = 8;
+  const auto expected = [&](double at_hidden, double elsewhere) {
+    const double total = kCells + 8 * (at_hidden + elsewhere + (kCells - 2) * 0.01);
+    return 1 - (1 + 8 * at_hidden) / total;
+  };
+  macula_at(hidden, 0.9);
+  const Report report = c.run();
+  CHECK_NEAR(report.score, expected(0.9, 0.01), 1e-5);
+  CHECK_NEAR(report.macula[hidden], 0.9, kStrengthTolerance);
+  CHECK_EQ(report.macula.size(), report.map.size());
+  CHECK_NEAR(report.regions[0].area_share, 1.0 / kCells, 1e-6);  // areas are areas
+  macula_at(hidden, 0.01);
+  macula_at(seen, 0.9);
+  CHECK_NEAR(c.run().score, expected(0.01, 0.9), 1e-5);
+}
+
+TEST(diagnosis_macula_says_nothing_outside_the_field_and_of_refused_frames) {
+  Case c;
+  CHECK(c.run().macula.empty());
+  c.contract.has_macula = true;
+  c.logits.resize(8 * kCells, 3.0f);
+  Report report = circle_report();
+  c.run(report);
+  for (int i = 0; i < kCells; ++i) {
+    CHECK_EQ(std::isnan(report.macula[i]), !(report.weights[i] > 0));
+  }
+  c.logits[7 * kCells + 20] = std::numeric_limits<float>::infinity();
+  CHECK(contains(error_of([&] { c.run(); }), "the engine answered inf for macula in grid cell"));
+  Report blind;
+  c.run(blind);
+  CHECK_EQ(blind.macula.size(), static_cast<std::size_t>(kCells));
+  CHECK(std::isnan(blind.macula[0]));
+}
+
 TEST(diagnosis_not_a_fundus_alone_needs_no_reason_channels) {
   Case c;
   c.contract.has_reasons = false;

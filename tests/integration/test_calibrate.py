@@ -12,10 +12,18 @@ import pytest
 import efiqa
 from efiqa import _core, _files, cli
 from efiqa.calibration import Options, calibrate, site_model
-from efiqa.calibration.zones import Zones
+from efiqa.calibration.zones import EQUAL, Zones
 from efiqa.errors import ContractError, FileError, LabelError, OptionError
 from efiqa.golden import golden_path, make_golden
-from tests.helpers import contract_of, drawn_eye, encoded, write_telling_model, write_tiny_model
+from tests.helpers import (
+    MACULA,
+    TELLING,
+    contract_of,
+    drawn_eye,
+    encoded,
+    write_telling_model,
+    write_tiny_model,
+)
 
 # The tiny model takes dark cells for bad, so the score grows with the light.
 LIGHT = {"reject": range(20, 50, 5), "usable": range(90, 120, 5), "good": range(190, 220, 5)}
@@ -164,6 +172,28 @@ def test_calibrate_of_a_model_with_zone_weights_keeps_them(site, capsys):
         if not more:
             assert found["limits"] == zones["limits"]
             assert found["cuts"][0]["auroc"]["value"] >= zones["cuts"][0]["auroc"]["value"]
+
+
+def test_calibrate_counts_the_macula_as_the_model_does(site, capsys):
+    paint_centre(site)
+    model = write_telling_model(site, TELLING | MACULA)
+    path = contract_of(model)
+    document = json.loads(path.read_text())
+    document["operating_points"][document["default_operating_point"]]["macula_weight"] = 3.0
+    path.write_text(json.dumps(document))
+    frames = [efiqa.read_image(name) for name, _, _ in read_rows(site)]
+    for name, more in (("plain", []), ("zones", ["--zone-weights"])):
+        assert run("--json", "--name", name, *more) == 0
+        assert json.loads(capsys.readouterr().out)["limits"]["macula_weight"] == 3
+        with efiqa.Runtime(f"tiny-v1-{name}/tiny.onnx") as runtime:
+            point = runtime.info.contract.operating_points[name]
+            reports = [runtime.assess(frame) for frame in frames]
+        zones = point.zone_weights or EQUAL
+        scores = Zones.of(reports, 3.0).scores(zones)
+        assert np.allclose([report.score for report in reports], scores, atol=1e-6)
+        assert np.abs(scores - Zones.of(reports).scores(zones)).max() > 0.01
+    assert run("--name", "again") == 0
+    assert ", macula_weight 3" in capsys.readouterr().out
 
 
 def test_calibrate_positive_gives_one_limit_without_usable(site, capsys):

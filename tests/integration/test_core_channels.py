@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from efiqa import _core
-from tests.helpers import REASONS, contract_of, drawn_eye, write_telling_model
+from tests.helpers import MACULA, REASONS, TELLING, contract_of, drawn_eye, write_telling_model
 
 # The engine and numpy add float32 in different orders; logits are up to 20, so 1e-5 is some 5 roundings.
 TOLERANCE = 1e-5
@@ -117,6 +117,25 @@ def test_picture_of_something_else_is_unknown_with_its_map(runtime: _core.Runtim
     assert (report.regions, report.reasons, report.main_reason) == ([], {}, "")
     assert report.remedy_text == "No retina in view: bring the camera before the pupil."
     assert np.isfinite(report.map[report.weights > 0]).all()
+
+
+def test_score_counts_the_macula_where_the_model_expects_it(tmp_path: Path) -> None:
+    path = write_telling_model(tmp_path, TELLING | MACULA)
+    document = json.loads(contract_of(path).read_text())
+    document["operating_points"][document["default_operating_point"]]["macula_weight"] = 5.0
+    contract_of(path).write_text(json.dumps(document))
+    runtime, frame = opened(path), half_dark()
+    report = runtime.assess(frame, "rgb")
+    logits = logits_of(runtime, frame, report)
+    inside = report.weights > 0
+    macula, lost = sigmoid(logits[7])[inside], sigmoid(logits[0])[inside]
+    np.testing.assert_allclose(report.macula[inside], macula, atol=TOLERANCE)
+    assert np.isnan(report.macula[~inside]).all()
+    assert np.ptp(macula) > 0.1
+    counted = report.weights[inside] * (1 + 5.0 * macula)
+    assert report.score == pytest.approx(1 - np.average(lost, weights=counted), abs=TOLERANCE)
+    assert abs(report.score - 1 + np.average(lost, weights=report.weights[inside])) > 0.01
+    assert opened(write_telling_model(tmp_path)).assess(frame, "rgb").macula is None
 
 
 def test_model_with_other_channels_than_its_contract_says_is_refused(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.train
 
 from tests.training.test_student import SIDE, samples  # noqa: E402
+from training.student_samples import CHANNELS, NOT_A_FUNDUS  # noqa: E402
 
 GRID = SIDE // 16
 TOY = Path(__file__).parents[2] / "training/configs/toy.toml"
@@ -38,38 +39,38 @@ def test_widened_student_answers_as_before(student, side):
     from training.student import widened
 
     image = torch.rand(2, 3, side, side) * 2 - 1
-    wide = widened(student, replace(student.shape, layout_width=8, layout_rounds=2, rim=True))
+    wide = widened(student, replace(student.shape, layout_width=8, layout_rounds=2, place_width=4, rim=True))
     with torch.no_grad():
-        assert wide.features(image).shape == (2, 16 + 16 + 8 + 1, side // 16, side // 16)
+        assert wide.features(image).shape == (2, 16 + 16 + 8 + 4 + 1, side // 16, side // 16)
         torch.testing.assert_close(wide(image), student(image))
         wide.head.weight[-1, 32:40] = 1
         assert not torch.allclose(wide(image)[:, -1], student(image)[:, -1])
 
 
 def test_refusing_says_at_first_what_the_student_says(student):
-    from training.refusal_answer import Refusing
+    from training.refusal_answer import refusing
 
     image = torch.randn(1, 3, SIDE, SIDE)
     with torch.no_grad():
-        found = Refusing(student, 8, 1).eval()(image)
-        torch.testing.assert_close(found, student(image)[:, -1:])
+        found = refusing(student, 8, 1).eval()(image)
+        torch.testing.assert_close(found, student(image)[:, NOT_A_FUNDUS : NOT_A_FUNDUS + 1])
     assert found.shape == (1, 1, GRID, GRID)
 
 
 def test_refusing_goes_on_with_a_layout_that_the_student_has(student):
-    from training.refusal_answer import Refusing
+    from training.refusal_answer import refusing
     from training.student import widened
 
     torch.manual_seed(5)
     wide = widened(student, replace(student.shape, layout_width=8, layout_rounds=1))
     torch.nn.init.normal_(wide.head.weight)
     image = torch.randn(1, 3, SIDE, SIDE)
-    going_on = Refusing(wide, 8, 1)
+    going_on = refusing(wide, 8, 1)
     with torch.no_grad():
-        torch.testing.assert_close(going_on.eval()(image), wide(image)[:, -1:])
+        torch.testing.assert_close(going_on.eval()(image), wide(image)[:, NOT_A_FUNDUS : NOT_A_FUNDUS + 1])
     assert all(each.requires_grad for each in going_on.student.layout.parameters())
     with pytest.raises(ValueError, match=r"are 16, 1, the student's \(8, 1\)"):
-        Refusing(wide, 16, 1)
+        refusing(wide, 16, 1)
 
 
 def test_refusal_loss_is_of_the_mean_over_the_field():
@@ -114,8 +115,9 @@ def test_relearn_changes_no_other_answer_and_is_repeatable(student, teaching, tm
     image = torch.rand(2, 3, SIDE, SIDE)
     with torch.no_grad():
         before, after = student(image), first(image)
-    torch.testing.assert_close(before[:, :-1], after[:, :-1])
-    assert not torch.allclose(before[:, -1], after[:, -1])
+    others = [channel for channel in range(len(CHANNELS)) if channel != NOT_A_FUNDUS]
+    torch.testing.assert_close(before[:, others], after[:, others])
+    assert not torch.allclose(before[:, NOT_A_FUNDUS], after[:, NOT_A_FUNDUS])
 
 
 def test_relearn_goes_on_at_its_checkpoint(student, teaching, tmp_path, capsys):

@@ -12,7 +12,7 @@ safetensors = pytest.importorskip("safetensors.torch")
 pytestmark = [pytest.mark.train, pytest.mark.slow]
 
 TOY = Path(__file__).parents[2] / "training/configs/toy.toml"
-STAGES = ("segmenter", "vuad", "pseudo", "teacher", "student", "refusal", "rim", "export")
+STAGES = ("segmenter", "vuad", "pseudo", "teacher", "student", "refusal", "macula", "rim", "export")
 
 
 @pytest.fixture(scope="module")
@@ -47,13 +47,13 @@ def test_run_toy_model_is_assessed_by_the_runtime(toy_run):
     assert report.score is None if report.reason == "not_a_fundus" else 0 <= report.score <= 1
 
 
-def test_run_toy_operating_points_count_the_zones_as_their_limits_did(toy_run):
+def test_run_toy_operating_points_read_scores_as_their_limits_did(toy_run):
     from efiqa.contract import Contract
-    from training.scoring import ZONE_WEIGHTS
+    from training.scoring import SHIPPED, Reading
 
     points = Contract.of_model(toy_run / "export/efiqa.onnx").operating_points
     assert set(points) == {"screening", "lenient"}
-    assert all(point.zone_weights == ZONE_WEIGHTS for point in points.values())
+    assert all(Reading.of(point) == SHIPPED for point in points.values())
     assert all(point.usable_min_score <= point.good_min_score for point in points.values())
 
 
@@ -142,7 +142,7 @@ def test_run_dense_teacher_teaches_the_student(toy_run, tmp_path):
     assert not np.array_equal(after, before)
     assert (out / "teacher.loss.png").stat().st_size > 1000
     assert "reduce.weight" in safetensors.load_file(out / "teacher.safetensors")
-    for stage in ("student", "refusal", "rim", "export"):
+    for stage in STAGES[STAGES.index("student") :]:
         assert (out / f"{stage}.done.json").stat().st_mtime_ns > (
             toy_run / f"{stage}.done.json"
         ).stat().st_mtime_ns
@@ -182,7 +182,7 @@ def test_run_with_a_model_to_start_from_needs_no_stage_before_the_student(tmp_pa
             pipelines.append(Pipeline(changed, tmp_path, tmp_path, fabric))
     assert [each.needed() for each in pipelines[1:3]] == [
         list(STAGES),
-        ["student", "refusal", "rim", "export"],
+        list(STAGES[STAGES.index("student") :]),
     ]
     keys = [each.stages["student"][1] for each in pipelines]
     assert keys[0] != keys[1]  # what a stage before was told matters

@@ -10,6 +10,11 @@ from efiqa.calibration.zones import EQUAL, RATIOS, SMALLEST, Zones, fit_zone_wei
 from efiqa.contract import ZoneWeights
 
 
+def zones_of(area, bad):
+    """Return zones of pictures whose macula is not known."""
+    return Zones(area, bad, np.zeros((len(area), 2)))
+
+
 def drawn(count, telling, *, seed=0):
     """Return levels 0 and 1, and zones of which only ``telling`` knows them; the others are noise."""
     rng = np.random.default_rng(seed)
@@ -17,7 +22,7 @@ def drawn(count, telling, *, seed=0):
     area = np.tile([60.0, 200.0, 190.0], (count, 1))
     share = rng.uniform(0, 0.6, (count, 3))
     share[:, telling] = np.clip(rng.normal(0.45 - 0.3 * levels, 0.08), 0, 1)
-    return levels, Zones(area, area * share)
+    return levels, zones_of(area, area * share)
 
 
 def test_grid_zones_are_rings_of_a_circle():
@@ -30,7 +35,7 @@ def test_grid_zones_are_rings_of_a_circle():
 
 
 def test_scores_count_zones_by_their_weights():
-    zones = Zones(np.array([[10.0, 20, 30]]), np.array([[10.0, 0, 15]]))
+    zones = zones_of(np.array([[10.0, 20, 30]]), np.array([[10.0, 0, 15]]))
     assert zones.scores(EQUAL)[0] == pytest.approx(1 - 25 / 60)
     weights = ZoneWeights(1, 0.5, 0.25)
     assert zones.scores(weights)[0] == pytest.approx(1 - (10 + 15 / 4) / (10 + 10 + 30 / 4))
@@ -49,13 +54,33 @@ def test_weights_favour_the_zone_that_tells_the_labels(telling):
     assert better > _metrics.auroc(good, zones.scores(EQUAL)) + 0.02
 
 
+def test_scores_count_the_macula_in_addition():
+    zones = Zones(np.array([[10.0, 20, 30]]), np.array([[10.0, 0, 15]]), np.array([[8.0, 4]]))
+    assert zones.scores(EQUAL)[0] == pytest.approx(1 - (25 + 4) / (60 + 8))
+    assert zones.scores(ZoneWeights(1, 1, 0.1))[0] == pytest.approx(1 - (11.5 + 4) / (33 + 8))
+    assert zones.of_pictures(np.array([True])).scores(EQUAL) == zones.scores(EQUAL)
+
+
+def test_criterion_hands_the_weight_of_the_macula_on():
+    levels, zones = drawn(300, 0)
+    patients = [str(i) for i in range(300)]
+    for scores in (zones, zones.scores(EQUAL)):
+        result = criterion.fit_criterion(
+            levels, scores, patients, ("bad", "good"), folds=5, seed=1, macula_weight=8.0
+        )
+        assert result.point.macula_weight == 8
+        assert result.point.to_dict()["macula_weight"] == 8
+    plain = criterion.fit_criterion(levels, zones, patients, ("bad", "good"), folds=5, seed=1)
+    assert "macula_weight" not in plain.point.to_dict()
+
+
 @pytest.mark.parametrize("present", [EQUAL, ZoneWeights(1, 1, 0.25), ZoneWeights(0.5, 1, 0.5)])
 def test_weights_stay_as_they_are_where_zones_say_the_same(present):
     rng = np.random.default_rng(1)
     levels = rng.integers(3, size=200)
     share = np.clip(rng.normal(0.6 - 0.25 * levels, 0.1), 0, 1)
     area = np.tile([60.0, 200.0, 190.0], (200, 1))
-    assert fit_zone_weights(levels, Zones(area, area * share[:, None]), present) == present
+    assert fit_zone_weights(levels, zones_of(area, area * share[:, None]), present) == present
 
 
 def test_weights_remain_such_as_a_contract_allows():
@@ -69,7 +94,7 @@ def test_fitted_weights_are_judged_out_of_fold():
     found = []
     for _ in range(20):
         levels = rng.permutation(np.repeat([0, 1], 30))
-        zones = Zones(area, area * rng.uniform(0, 1, (60, 3)))
+        zones = zones_of(area, area * rng.uniform(0, 1, (60, 3)))
         fold = rng.permutation(np.arange(60) % 5)
         weights, scores = criterion._fit_scores(levels, zones, fold, ("bad", "good"), None)
         fitted = _metrics.auroc(levels > 0, zones.scores(weights))

@@ -98,6 +98,7 @@ def test_contract_has_one_of_four_lists_of_channels_with_their_thresholds(tellin
         ["anatomy_not_visible", "not_a_fundus", *REASONS],
         ["anatomy_not_visible", *REASONS[::-1], "not_a_fundus"],
         ["anatomy_not_visible", *REASONS, "not_a_fundus", "drusen"],
+        ["anatomy_not_visible", "macula"],
     ],
 )
 def test_contract_with_other_channels_names_them(telling_model, channels):

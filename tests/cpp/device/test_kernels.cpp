@@ -49,7 +49,7 @@ constexpr double kRegionTolerance = 1e-5;
 
 constexpr PixelFormat kFormats[] = {PixelFormat::kRgb8,  PixelFormat::kBgr8, PixelFormat::kGray8,
                                     PixelFormat::kRgba8, PixelFormat::kNv12, PixelFormat::kYuyv};
-const OperatingPoint kOperatingPoint{"test", 0.6f, 0.4f, {1, 0.5f, 0.25f}};
+const OperatingPoint kOperatingPoint{"test", 0.6f, 0.4f, {1, 0.5f, 0.25f}, 3};
 
 class Random {
  public:
@@ -202,11 +202,15 @@ Contract grid_contract(int width, int height) {
   return contract;
 }
 
-// The same with one of the four lists of channels.
+constexpr int kChannelLists = 5;
+
+// The same with one of the lists of channels.
 Contract channel_contract(int width, int height, int list) {
   Contract contract = grid_contract(width, height);
-  contract.has_reasons = list % 2 == 1;
-  contract.has_not_a_fundus = list / 2 % 2 == 1;
+  list %= kChannelLists;
+  contract.has_macula = list == 4;
+  contract.has_reasons = contract.has_macula || list % 2 == 1;
+  contract.has_not_a_fundus = contract.has_macula || list / 2 == 1;
   return contract;
 }
 
@@ -284,6 +288,7 @@ void check_report(const Report& actual, const Report& expected) {
   CHECK_EQ(actual.crop.side_px, expected.crop.side_px);
   check_values(actual.map, expected.map, kProbabilityTolerance, "map");
   check_values(actual.weights, expected.weights, kWeightTolerance, "weights");
+  check_values(actual.macula, expected.macula, kProbabilityTolerance, "macula");
   CHECK_EQ(actual.regions.size(), expected.regions.size());
   for (std::size_t i = 0; i < std::min(actual.regions.size(), expected.regions.size()); ++i) {
     const efiqa::Region& a = actual.regions[i];

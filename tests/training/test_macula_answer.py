@@ -1,0 +1,112 @@
+"""Where the macula is, learned by a reader of its own."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.train
+
+from tests.training.test_student import SIDE, samples  # noqa: E402
+from training.student_samples import MACULA  # noqa: E402
+
+GRID = SIDE // 16
+TOY = Path(__file__).parents[2] / "training/configs/toy.toml"
+
+
+@pytest.fixture
+def student():
+    from training.student import Shape, Student
+
+    torch.manual_seed(2)
+    return Student(Shape(16, 16, 1, 8, 1), pretrained=False).eval()
+
+
+@pytest.fixture
+def teaching():
+    make, _ = samples()
+    maps = np.full((4, GRID, GRID), 0.2, np.float32)
+    foveas = np.full((4, 3), SIDE / 2, np.float32)
+    foveas[:, 2] = SIDE / 4
+    return replace(make._from, maps=maps, pool_foveas=foveas)
+
+
+def settings(recipe):
+    return replace(recipe.student, size_px=SIDE, grid=GRID)
+
+
+def test_samples_say_where_the_macula_is_and_whether_that_is_known(teaching):
+    from training import config
+    from training.student_samples import StudentSamples
+
+    recipe = config.load(TOY)
+    plain = replace(settings(recipe), not_fundus_share=0.0, degraded_share=0.0)
+    unknown = replace(teaching, pool_foveas=np.full((4, 3), np.nan, np.float32))
+    rng = np.random.default_rng(3)
+    shown = [StudentSamples(teaching, plain)(rng, 0.0) for _ in range(20)]
+    assert all(each["macula_known"].item() == 1 for each in shown)
+    area = [each["macula"].sum().item() for each in shown]
+    assert max(area) > 5  # a disc of a radius of 1.5 cells and more
+    assert set(np.unique(torch.stack([each["macula"] for each in shown]))) == {0, 1}
+    assert all(StudentSamples(unknown, plain)(rng, 0.0)["macula_known"].item() == 0 for _ in range(5))
+    scenes = StudentSamples(teaching, replace(plain, not_fundus_share=1.0))(rng, 0.0)
+    assert scenes["macula_known"].item() == 0
+
+
+def test_macula_loss_counts_known_maculas_inside_the_field_alone():
+    from training.macula_answer import macula_loss
+
+    macula = torch.zeros(2, 1, GRID, GRID)
+    macula[:, :, 1, 1] = 1
+    weight = torch.ones(2, 1, GRID, GRID)
+    weight[:, :, 0] = 0
+    said = 8 * macula - 4
+    said[:, :, 0] = 50  # outside the field
+    said[1] = -said[1]
+
+    def loss(*known):
+        batch = {"image": torch.zeros(1), "weight": weight, "macula": macula}
+        return macula_loss(lambda _: said, {**batch, "macula_known": torch.tensor(known)[:, None]})["macula"]
+
+    right, wrong = np.log1p(np.exp(-4)), np.log1p(np.exp(4))
+    assert loss(1.0, 0.0).item() == pytest.approx(right, abs=1e-5)
+    assert loss(0.0, 1.0).item() == pytest.approx(wrong, abs=1e-5)
+    assert loss(1.0, 1.0).item() == pytest.approx((right + wrong) / 2, abs=1e-5)
+    assert loss(0.0, 0.0).item() == 0
+
+
+def test_placing_of_another_width_is_an_error(student):
+    from training.macula_answer import placing
+
+    wide = placing(student, 8).finished()
+    assert placing(wide, 8).student is wide
+    with pytest.raises(ValueError, match="place_width is 4, the student's 8"):
+        placing(wide, 4)
+
+
+def learned(student, teaching, folder):
+    from lightning.fabric import Fabric
+
+    from training import config
+    from training.macula_answer import learn_place
+
+    recipe = config.load(TOY)
+    fabric = Fabric(accelerator="cpu", devices=1)
+    return learn_place(fabric, student, teaching, settings(recipe), recipe.macula, folder, seed=4)
+
+
+def test_learn_place_changes_no_other_answer_and_is_repeatable(student, teaching, tmp_path, capsys):
+    first, again = (learned(student, teaching, tmp_path / name) for name in ("first", "again"))
+    found = first.state_dict()
+    assert all(torch.equal(each, found[key]) for key, each in again.state_dict().items())
+    capsys.readouterr()
+    resumed = learned(student, teaching, tmp_path / "first").state_dict()
+    assert "macula: resumed at iteration 4 of 4" in capsys.readouterr().out
+    assert all(torch.equal(each, found[key]) for key, each in resumed.items())
+    image = torch.rand(2, 3, SIDE, SIDE)
+    with torch.no_grad():
+        before, after = student(image), first(image)
+    torch.testing.assert_close(before[:, :MACULA], after[:, :MACULA])
+    assert not torch.allclose(before[:, MACULA], after[:, MACULA])

@@ -1,0 +1,105 @@
+"""Stage 7: where the macula is, seen or hidden, by a reader of its own.
+
+Who sees disc and arcades can say where a macula has to be that cannot be seen. Pictures whose fovea is known
+(training.landmarks finds it before they are degraded) are shown degraded or not, in all views; spots on the
+fovea are among the defects. The cells within one disc diameter of it are what the channel is to say. All else
+stays as the stages before left it, and so do the other answers.
+
+Output: ``macula.pt``, the whole student.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from lightning.fabric import Fabric
+from torch import nn
+from torch.nn import functional as F
+
+from training.data import CropSet
+from training.loop import Batch, LoopSettings, train
+from training.refusal_answer import LEARNT
+from training.settings import settings
+from training.student import (
+    Answering,
+    Student,
+    load_student,
+    save_student,
+    shares,
+    teaching_of,
+    widened,
+)
+from training.student_samples import MACULA, StudentSamples, StudentSettings, Teaching
+
+PLACED = "macula.pt"
+
+
+@settings
+class MaculaSettings:
+    """``place_width`` is the place's (training.student); ``degraded_share`` of the samples are degraded."""
+
+    place_width: int
+    degraded_share: float
+    loop: LoopSettings
+
+
+def placing(student: Student, width: int) -> Answering:
+    """Return ``student`` with a place that learns where the macula is; one that it has goes on learning.
+
+    Raises:
+        ValueError: its place is of another width.
+    """
+    had = student.shape.place_width
+    if had == 0:
+        student = widened(student, replace(student.shape, place_width=width))
+    elif had != width:
+        raise ValueError(f"place_width is {width}, the student's {had}")
+    return Answering(student, "place", MACULA)
+
+
+def macula_loss(model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
+    """Return the loss of such a student: the cells' cross-entropy, over the fields whose macula is known."""
+    logits, known = model(batch["image"]).float(), batch["macula_known"]
+    wrong = F.binary_cross_entropy_with_logits(logits, batch["macula"], reduction="none")
+    mean = (wrong * shares(batch["weight"])).sum((2, 3))
+    return {"macula": (mean * known).sum() / known.sum().clamp_min(1)}
+
+
+def learn_place(
+    fabric: Fabric,
+    student: Student,
+    teaching: Teaching,
+    samples: StudentSettings,
+    settings: MaculaSettings,
+    folder: Path,
+    seed: int,
+) -> Student:
+    """Return ``student`` with a place that was taught; checkpoints go to ``folder``.
+
+    ``samples``: the student's settings, of which sizes and shares of the samples are taken.
+    """
+    drawn = StudentSamples(
+        teaching, replace(samples, not_fundus_share=0.0, degraded_share=settings.degraded_share)
+    )
+    torch.manual_seed(seed)
+    model = placing(student, settings.place_width).to(memory_format=torch.channels_last)
+    model = train(fabric, model, drawn, macula_loss, settings.loop, seed=seed, folder=folder, name="macula")
+    return model.float().finished()
+
+
+def run(
+    fabric: Fabric,
+    samples: StudentSettings,
+    settings: MaculaSettings,
+    pool: CropSet,
+    annotated: CropSet,
+    out: Path,
+    seed: int,
+) -> None:
+    """Teach the student in ``out`` where the macula is; write the stage's file."""
+    teaching = teaching_of(samples, pool, annotated, out)
+    whole = learn_place(fabric, load_student(out / LEARNT), teaching, samples, settings, out, seed)
+    if fabric.is_global_zero:
+        save_student(whole, samples.size_px, out / PLACED)
