@@ -22,7 +22,7 @@ from efiqa.export import document, gate, onnx_files, pictures
 from efiqa.export.backbones import split_head
 from efiqa.export.pipeline import OUTPUTS, Network, write_files
 from training.backbone import LITE0_ID, LITE0_LICENCE, LITE0_MEAN, LITE0_STD
-from training.data import ByteArray, CropSet, FloatArray
+from training.data import CropSet, FloatArray
 from training.degrade import graded_degradation
 from training.features import crops_at
 from training.progress import track
@@ -30,7 +30,7 @@ from training.pseudo_labels import crop_on_grid
 from training.refusal_limit import refusal_limit
 from training.region_threshold import region_threshold
 from training.rim_level import WHOLE
-from training.scoring import SHIPPED, score_of_map
+from training.scoring import MACULAR, PLAIN, Reading, score_of_map
 from training.student import LogitsOf, Student, answers, load_student, probabilities, shown_eyes
 from training.student_samples import CHANNELS, MACULA
 from training.views import normalised
@@ -39,8 +39,13 @@ if TYPE_CHECKING:
     from training.config import Config
 
 MODEL_NAME = "efiqa.onnx"
-# Share of the anatomy that may be hidden in a picture that is still good, and still usable.
-OPERATING_POINTS = {"screening": (0.2, 0.5), "lenient": (0.3, 0.65)}
+# Share of the anatomy that may be hidden in a picture that is still good, and still usable; and by what it is
+# scored.
+OPERATING_POINTS = {
+    "screening": ((0.2, 0.5), PLAIN),
+    "lenient": ((0.3, 0.65), PLAIN),
+    "macular": ((0.2, 0.5), MACULAR),
+}
 # Half-precision weights (11 bits) move a logit by about 0.01; more would be a defect.
 MAX_LOGIT_ERROR = 0.05
 
@@ -79,31 +84,37 @@ class ExportedGraph:
 
 @dataclass(frozen=True)
 class Graded:
-    """Of N pictures, the share of the anatomy that is hidden (N,), and their scores (N,) by SHIPPED."""
+    """Of N pictures, the share of the anatomy that is hidden (N,), and what the model says of each.
+
+    That are its map and its macula, and the cells' visible shares (g, g).
+    """
 
     lost: FloatArray
-    scores: FloatArray
+    said: list[tuple[FloatArray, FloatArray, FloatArray]]
 
-
-def score_of(model: LogitsOf, rgb: ByteArray, weights: FloatArray) -> float:
-    """Return the score of a crop (S, S, 3) with weights (g, g)."""
-    said = probabilities(model, rgb[None])[0]
-    return score_of_map(said[0], weights, said[MACULA])
+    def scores(self, reading: Reading) -> FloatArray:
+        """Return the scores (N,) by ``reading``."""
+        scores = [score_of_map(map_, weights, macula, reading) for map_, macula, weights in self.said]
+        return np.array(scores, np.float32)
 
 
 def graded_pictures(
     model: LogitsOf, clean: CropSet, size_px: int, grid: int, count: int, seed: int
 ) -> Graded:
     """Return the clean pictures and the same ones degraded all over."""
-    found = []
+    lost, said = [], []
     rng = np.random.default_rng(seed)
     for index in track(range(min(count, len(clean))), "operating points"):
         rgb, visible, weights = crop_on_grid(clean, index, size_px, grid)
-        found.append((0.0, score_of(model, rgb, weights)))
+        shown = [(rgb, 0.0)]
         for _ in range(6):
             damaged, share = graded_degradation(rgb, visible, rng)
-            found.append((share, score_of(model, damaged.rgb, weights)))
-    return Graded(*np.array(found, np.float32).T)
+            shown.append((damaged.rgb, share))
+        for picture, share in shown:
+            found = probabilities(model, picture[None])[0]
+            lost.append(share)
+            said.append((found[0], found[MACULA], weights))
+    return Graded(np.array(lost, np.float32), said)
 
 
 def best_limit(lost: FloatArray, scores: FloatArray, allowed: float) -> tuple[float, float]:
@@ -135,11 +146,12 @@ def run(config: Config, pool: CropSet, clean: CropSet, out: Path, manifest_hash:
     )
     points: dict[str, dict[str, Any]] = {}
     accuracy: dict[str, list[float]] = {}
-    for name, allowed in OPERATING_POINTS.items():
+    for name, (allowed, reading) in OPERATING_POINTS.items():
+        scores = graded.scores(reading)
         (good, good_accuracy), (usable, usable_accuracy) = (
-            best_limit(graded.lost, graded.scores, share) for share in allowed
+            best_limit(graded.lost, scores, share) for share in allowed
         )
-        point = OperatingPoint(good, min(usable, good), SHIPPED.zones, SHIPPED.macula_weight)
+        point = OperatingPoint(good, min(usable, good), reading.zones, reading.macula_weight)
         points[name] = point.to_dict()
         accuracy[name] = [good_accuracy, usable_accuracy]
     threshold = region_threshold(

@@ -25,7 +25,7 @@ from training.progress import track
 SIZE_PX, BORDER_PX = 448, 16
 DEGRADED = 3  # of each clean picture
 # Shares of the anatomy that a picture may hide and still have the label.
-LIMITS = dict(zip(("good", "usable", "reject"), (*OPERATING_POINTS["screening"], 1.0), strict=True))
+LIMITS = dict(zip(("good", "usable", "reject"), (*OPERATING_POINTS["screening"][0], 1.0), strict=True))
 
 
 def label_of(hidden: float) -> str:

@@ -4,16 +4,16 @@ What is at the rim of a photograph says less of it than what is in the middle: t
 eye turns a little, and graders ask for macula, disc and arcades. The zones' weights were chosen in the pool,
 without a label, by how far the scores of a patient's two eyes agree (training.eye_agreement).
 
-The macula is a small part of the field, and yet graders reject what hides it. So it counts in addition,
-wherever the model expects it, seen or hidden; how much was chosen on how surely the score hears a hidden one
-(training.macular_scores).
+The macula is a small part of the field, and yet graders reject what hides it. For those who need it there is
+a reading in which it counts in addition, wherever the model expects it, seen or hidden; how much was chosen
+on how surely the score hears a hidden one (training.macular_scores).
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -44,17 +44,18 @@ class Reading:
         return shown if self.temperature == 1 else f"temperature {self.temperature:g}, {shown}"
 
 
-SHIPPED = Reading(zones=ZoneWeights(center=1.0, middle=1.0, periphery=0.25), macula_weight=4.0)
+PLAIN = Reading(zones=ZoneWeights(center=1.0, middle=1.0, periphery=0.25))
+MACULAR = replace(PLAIN, macula_weight=4.0)
 
 
-def zone_counts(height: int, width: int, zones: ZoneWeights = SHIPPED.zones) -> FloatArray:
+def zone_counts(height: int, width: int, zones: ZoneWeights = PLAIN.zones) -> FloatArray:
     """Return how much each cell (h, w) of a grid counts, by the zone in which its centre lies."""
     counts = np.array([zones.center, zones.middle, zones.periphery], np.float32)
     return counts[_core.grid_zones(width, height)]
 
 
 def score_of_map(
-    probabilities: FloatArray, weights: FloatArray, macula: FloatArray | None, reading: Reading = SHIPPED
+    probabilities: FloatArray, weights: FloatArray, macula: FloatArray | None, reading: Reading = PLAIN
 ) -> float:
     """Return the score of a map (h, w) whose cells are visible by ``weights`` (h, w).
 
