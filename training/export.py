@@ -188,7 +188,7 @@ def run(config: Config, pool: CropSet, clean: CropSet, out: Path, manifest_hash:
         "operating_points": points,
         "balanced_accuracy_of_limits": accuracy,
         "clean_score_quantiles_01_05_50": [
-            float(v) for v in np.quantile(graded.scores[graded.lost == 0], (0.01, 0.05, 0.5))
+            float(v) for v in np.quantile(graded.scores(PLAIN)[graded.lost == 0], (0.01, 0.05, 0.5))
         ],
         "model_bytes": len(graph),
     }

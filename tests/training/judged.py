@@ -33,6 +33,7 @@ class Answer:
     score: float | None = 0.5
     main_reason: str = ""
     not_a_fundus: float | None = None
+    macula: np.ndarray | None = None
     fov: Place = field(default_factory=Place)
 
     @property
