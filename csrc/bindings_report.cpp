@@ -26,6 +26,15 @@ py::array grid_array(const py::object& owner, const std::vector<float>& values, 
   return array;
 }
 
+// What gives Python this grid of a report; None where the model does not say it.
+auto grid_getter(std::vector<float> Report::* grid) {
+  return [grid](const py::object& self) -> py::object {
+    const Report& r = self.cast<const Report&>();
+    if ((r.*grid).empty()) return py::none();
+    return grid_array(self, r.*grid, r.grid_height, r.grid_width);
+  };
+}
+
 py::array_t<bool> mask_of(const FieldOfView& fov, int height_px, int width_px) {
   check_range("height_px", height_px, 1, kMaxSidePx);
   check_range("width_px", width_px, 1, kMaxSidePx);
@@ -116,22 +125,9 @@ void register_report(py::module_& module) {
       .def_property_readonly(
           "frame_size",
           [](const Report& r) { return std::make_tuple(r.frame_height_px, r.frame_width_px); })
-      .def_property_readonly("map",
-                             [](const py::object& self) {
-                               const Report& r = self.cast<const Report&>();
-                               return grid_array(self, r.map, r.grid_height, r.grid_width);
-                             })
-      .def_property_readonly("weights",
-                             [](const py::object& self) {
-                               const Report& r = self.cast<const Report&>();
-                               return grid_array(self, r.weights, r.grid_height, r.grid_width);
-                             })
-      .def_property_readonly("macula",
-                             [](const py::object& self) -> py::object {
-                               const Report& r = self.cast<const Report&>();
-                               if (r.macula.empty()) return py::none();
-                               return grid_array(self, r.macula, r.grid_height, r.grid_width);
-                             })
+      .def_property_readonly("map", grid_getter(&Report::map))
+      .def_property_readonly("weights", grid_getter(&Report::weights))
+      .def_property_readonly("macula", grid_getter(&Report::macula))
       .def_property_readonly("regions", [](const Report& r) { return r.regions; })
       .def_property_readonly("timings_ms", [](const Report& r) { return timings_dict(r.timings); });
 }

@@ -153,7 +153,8 @@ void read_operating_points(const Field& points, Contract& contract) {
   for (const auto& member : members) {
     const Field limits = points[member.first];
     if (!Field::is_name(member.first)) limits.fail_name(member.first);
-    limits.expect_members({"good_min_score", "usable_min_score"}, {"zone_weights", "macula_weight"});
+    limits.expect_members({"good_min_score", "usable_min_score"},
+                          {"zone_weights", "macula_weight"});
     OperatingPoint point;
     point.name = member.first;
     point.good_min_score = limits["good_min_score"].number(0, 1, "a number from 0 to 1");

@@ -72,7 +72,7 @@ struct Contract {
   // probability that a cell is of the macula.
   bool has_reasons = false;  // kReasonChannels channels from 1 on
   bool has_not_a_fundus = false;
-  bool has_macula = false;  // only beside all others
+  bool has_macula = false;      // only beside all others
   float calibration_scale = 1;  // of channel 0: probability = sigmoid(scale * logit + offset)
   float calibration_offset = 0;
   float region_threshold = 0.5f;  // a cell from here on belongs to a bad region

@@ -10,8 +10,9 @@
 
 namespace efiqa {
 
-// Fills map, weights, macula, score, verdict, reason, regions, diagnosis and not_a_fundus of `report`,
-// whose fov and crop are set. Buffers are made once for the contract's grid. Not thread-safe.
+// Fills map, weights, macula, score, verdict, reason, regions, diagnosis and not_a_fundus of
+// `report`, whose fov and crop are set. Buffers are made once for the contract's grid. Not
+// thread-safe.
 class Postprocessor {
  public:
   explicit Postprocessor(const Contract& contract);

@@ -53,8 +53,8 @@ void Postprocessor::run(const float* logits, const OperatingPoint& operating_poi
       s.strengths[c * cells + i] = probability_of(logits[(c + 1) * cells + i]);
     }
     if (contract_.has_macula) {
-      report.macula[i] = probability_of(
-          static_cast<double>(logits[contract_.macula_channel() * cells + i]));
+      report.macula[i] =
+          probability_of(static_cast<double>(logits[contract_.macula_channel() * cells + i]));
     }
   }
   const float* not_a_fundus =

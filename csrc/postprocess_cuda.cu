@@ -39,7 +39,7 @@ struct GridWork {
   GridResult* result = nullptr;
   float* map = nullptr;
   float* weights = nullptr;
-  float* strengths = nullptr;  // null: the model has no such channels
+  float* strengths = nullptr;            // null: the model has no such channels
   const float* macula_logits = nullptr;  // the channel in `logits`; null: there is none
   float* macula = nullptr;
   ComponentScratch components;

@@ -87,7 +87,7 @@ struct Report {
   int frame_width_px = 0, frame_height_px = 0;
   int grid_width = 0, grid_height = 0;
   std::vector<float> map;  // (grid_height, grid_width) P(anatomy NOT visible); NaN where weight 0
-  std::vector<float> weights;   // share of each cell inside the field of view, 0..1
+  std::vector<float> weights;  // share of each cell inside the field of view, 0..1
   // As the map, P(the cell lies within one disc diameter of the fovea, hidden or not); empty where
   // the model does not say.
   std::vector<float> macula;

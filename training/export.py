@@ -86,7 +86,7 @@ class ExportedGraph:
 class Graded:
     """Of N pictures, the share of the anatomy that is hidden (N,), and what the model says of each.
 
-    That are its map and its macula, and the cells' visible shares (g, g).
+    ``said``: map, macula and the cells' visible shares, each (g, g).
     """
 
     lost: FloatArray

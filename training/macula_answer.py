@@ -11,6 +11,7 @@ Output: ``macula.pt``, the whole student.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,17 +19,14 @@ from lightning.fabric import Fabric
 from torch import nn
 from torch.nn import functional as F
 
-from training.data import CropSet
-from training.loop import Batch, LoopSettings, train
+from training import answering
+from training.answering import Answering, learned
+from training.loop import Batch, LoopSettings
 from training.refusal_answer import LEARNT
 from training.settings import settings
 from training.student import (
-    Answering,
     Student,
-    load_student,
-    save_student,
     shares,
-    teaching_of,
     widened,
 )
 from training.student_samples import MACULA, StudentSamples, StudentSettings, Teaching
@@ -83,23 +81,8 @@ def learn_place(
     drawn = StudentSamples(
         teaching, replace(samples, not_fundus_share=0.0, degraded_share=settings.degraded_share)
     )
-    torch.manual_seed(seed)
-    model = placing(student, settings.place_width).to(memory_format=torch.channels_last)
-    model = train(fabric, model, drawn, macula_loss, settings.loop, seed=seed, folder=folder, name="macula")
-    return model.float().finished()
+    make = partial(placing, student, settings.place_width)
+    return learned(fabric, make, drawn, macula_loss, settings.loop, seed=seed, folder=folder, name="macula")
 
 
-def run(
-    fabric: Fabric,
-    samples: StudentSettings,
-    settings: MaculaSettings,
-    pool: CropSet,
-    annotated: CropSet,
-    out: Path,
-    seed: int,
-) -> None:
-    """Teach the student in ``out`` where the macula is; write the stage's file."""
-    teaching = teaching_of(samples, pool, annotated, out)
-    whole = learn_place(fabric, load_student(out / LEARNT), teaching, samples, settings, out, seed)
-    if fabric.is_global_zero:
-        save_student(whole, samples.size_px, out / PLACED)
+run = partial(answering.run, learn_place, before=LEARNT, after=PLACED)  # the stage

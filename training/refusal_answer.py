@@ -10,23 +10,21 @@ Output: ``refusal.pt``, the whole student.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
 from lightning.fabric import Fabric
 from torch import nn
 
-from training.data import CropSet
-from training.loop import Batch, LoopSettings, train
+from training import answering
+from training.answering import Answering, learned
+from training.loop import Batch, LoopSettings
 from training.settings import settings
 from training.student import (
-    Answering,
     Student,
-    load_student,
     refusal_entropy,
-    save_student,
     shares,
-    teaching_of,
     widened,
 )
 from training.student_samples import NOT_A_FUNDUS, StudentSamples, StudentSettings, Teaching
@@ -87,24 +85,8 @@ def relearn(
         samples, not_fundus_share=settings.not_fundus_share, degraded_share=settings.degraded_share
     )
     drawn = StudentSamples(teaching, mixed, disordered_share=settings.disordered_share)
-    torch.manual_seed(seed)
-    model = refusing(student, settings.layout_width, settings.layout_rounds)
-    model = model.to(memory_format=torch.channels_last)
-    model = train(fabric, model, drawn, refusal_loss, settings.loop, seed=seed, folder=folder, name="refusal")
-    return model.float().finished()
+    make = partial(refusing, student, settings.layout_width, settings.layout_rounds)
+    return learned(fabric, make, drawn, refusal_loss, settings.loop, seed=seed, folder=folder, name="refusal")
 
 
-def run(
-    fabric: Fabric,
-    samples: StudentSettings,
-    settings: RefusalSettings,
-    pool: CropSet,
-    annotated: CropSet,
-    out: Path,
-    seed: int,
-) -> None:
-    """Teach the answer of the student in ``out``; write the stage's file."""
-    teaching = teaching_of(samples, pool, annotated, out)
-    whole = relearn(fabric, load_student(out / STUDENT), teaching, samples, settings, out, seed)
-    if fabric.is_global_zero:
-        save_student(whole, samples.size_px, out / LEARNT)
+run = partial(answering.run, relearn, before=STUDENT, after=LEARNT)  # the stage

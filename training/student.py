@@ -299,32 +299,6 @@ def widened(student: Student, shape: Shape) -> Student:
     return wide.eval()
 
 
-class Answering(nn.Module):
-    """A student of which one reader learns, and one answer: logits (B, 1, g, g) of the channel.
-
-    All else stays, batch statistics included.
-    """
-
-    def __init__(self, student: Student, reader: str, channel: int) -> None:
-        super().__init__()
-        self.student, self._rows = student, slice(channel, channel + 1)
-        self.answer = nn.Conv2d(student.head.in_channels, 1, 1)
-        head = student.head.state_dict()
-        self.answer.load_state_dict({key: each[self._rows] for key, each in head.items()})
-        student.keep([each for name, each in student.named_children() if name != reader])
-
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """Return the logits."""
-        return self.answer(self.student.features(image))
-
-    @torch.no_grad()
-    def finished(self) -> Student:
-        """Return the student with what was learned."""
-        self.student.head.weight[self._rows] = self.answer.weight
-        self.student.head.bias[self._rows] = self.answer.bias
-        return self.student
-
-
 class Taught(nn.Module):
     """A student while it learns: logits (B, 8, g, g), and of the map's what the head amends (B, 1, g, g).
 

@@ -36,8 +36,8 @@ class Zones:
     @classmethod
     def of(cls, reports: Sequence[QualityReport], macula_weight: float = 0.0) -> Zones:
         """Return the zones of reports with a score."""
-        area, bad = np.array([_sums(report) for report in reports]).swapaxes(0, 1)
-        return cls(area, bad, macula_weight * np.array([_sums_of_macula(report) for report in reports]))
+        sums = np.array([_sums(report) for report in reports])  # (N, 2, 4)
+        return cls(sums[:, 0, :3], sums[:, 1, :3], macula_weight * sums[:, :, 3])
 
     def of_pictures(self, chosen: NDArray[np.bool_]) -> Zones:
         """Return those of the pictures ``chosen`` (N,)."""
@@ -72,21 +72,12 @@ def _changed(weights: ZoneWeights, center: float, periphery: float) -> ZoneWeigh
     return ZoneWeights(*map(float, np.maximum(counted / counted.max(), SMALLEST)))
 
 
-def _sums(report: QualityReport) -> tuple[DoubleArray, DoubleArray]:
+def _sums(report: QualityReport) -> list[DoubleArray]:
+    """Return the visible area, and the part of it that is bad, each (4,): of the zones, and of the macula."""
     height, width = report.map.shape
     zone = _core.grid_zones(width, height).ravel()
-    area, lost = (np.bincount(zone, each.ravel(), 3) for each in _visible_and_lost(report))
-    return np.asarray(area, np.float64), np.asarray(lost, np.float64)
-
-
-def _sums_of_macula(report: QualityReport) -> tuple[float, float]:
-    if report.macula is None:
-        return 0.0, 0.0
-    area, lost = (float(np.nansum(each * report.macula)) for each in _visible_and_lost(report))
-    return area, lost
-
-
-def _visible_and_lost(report: QualityReport) -> tuple[DoubleArray, DoubleArray]:
-    """Return the visible share (h, w) of each cell, and the part of it that is bad."""
+    visible = report.weights > 0
+    macula = np.zeros(1) if report.macula is None else np.where(visible, report.macula, 0).astype(np.float64)
     weights = report.weights.astype(np.float64)
-    return weights, np.where(weights > 0, report.map, 0).astype(np.float64) * weights
+    bad = np.where(visible, report.map, 0).astype(np.float64) * weights
+    return [np.append(np.bincount(zone, each.ravel(), 3), (each * macula).sum()) for each in (weights, bad)]

@@ -454,8 +454,9 @@ TEST(contract_macula_weight_needs_the_channel) {
     CHECK_EQ(refusal_of(text(told, weight)),
              place + weight + ", expected a number from 0 to 100" + kFix);
   }
-  CHECK_EQ(refusal_of(text(tiny_contract_text(), "8")),
-           place + "8, expected no such field, because output.channels does not list macula" + kFix);
+  CHECK_EQ(
+      refusal_of(text(tiny_contract_text(), "8")),
+      place + "8, expected no such field, because output.channels does not list macula" + kFix);
 }
 
 TEST(contract_each_other_list_of_channels_is_refused_with_the_place) {

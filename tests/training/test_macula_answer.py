@@ -1,7 +1,6 @@
 """Where the macula is, learned by a reader of its own."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,11 +8,9 @@ import pytest
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.train
 
+from tests.training.test_refusal_answer import GRID, TOY  # noqa: E402
 from tests.training.test_student import SIDE, samples  # noqa: E402
 from training.student_samples import MACULA  # noqa: E402
-
-GRID = SIDE // 16
-TOY = Path(__file__).parents[2] / "training/configs/toy.toml"
 
 
 @pytest.fixture

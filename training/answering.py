@@ -1,0 +1,81 @@
+"""One more answer of a student, from a reader of its own; all that it said before stays as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from lightning.fabric import Fabric
+from torch import nn
+
+from training.data import CropSet
+from training.loop import Batch, LoopSettings, train
+from training.student import Student, load_student, save_student, teaching_of
+from training.student_samples import StudentSamples, StudentSettings
+
+
+class Answering(nn.Module):
+    """A student of which one reader learns, and one answer: logits (B, 1, g, g) of the channel.
+
+    All else stays, batch statistics included.
+    """
+
+    def __init__(self, student: Student, reader: str, channel: int) -> None:
+        super().__init__()
+        self.student, self._rows = student, slice(channel, channel + 1)
+        self.answer = nn.Conv2d(student.head.in_channels, 1, 1)
+        head = student.head.state_dict()
+        self.answer.load_state_dict({key: each[self._rows] for key, each in head.items()})
+        student.keep([each for name, each in student.named_children() if name != reader])
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Return the logits."""
+        return self.answer(self.student.features(image))
+
+    @torch.no_grad()
+    def finished(self) -> Student:
+        """Return the student with what was learned."""
+        self.student.head.weight[self._rows] = self.answer.weight
+        self.student.head.bias[self._rows] = self.answer.bias
+        return self.student
+
+
+def learned(
+    fabric: Fabric,
+    make: Callable[[], Answering],
+    drawn: StudentSamples,
+    loss: Callable[[nn.Module, Batch], dict[str, torch.Tensor]],
+    loop: LoopSettings,
+    *,
+    seed: int,
+    folder: Path,
+    name: str,
+) -> Student:
+    """Return the student that ``make`` gives, once ``seed`` is set, after it learned from ``drawn``."""
+    torch.manual_seed(seed)
+    model = make().to(memory_format=torch.channels_last)
+    return train(fabric, model, drawn, loss, loop, seed=seed, folder=folder, name=name).float().finished()
+
+
+def run(
+    learn: Callable[..., Student],
+    fabric: Fabric,
+    samples: StudentSettings,
+    settings: object,
+    pool: CropSet,
+    annotated: CropSet,
+    out: Path,
+    seed: int,
+    *,
+    before: str,
+    after: str,
+) -> None:
+    """Teach the student in the file ``before`` of the run's folder ``out``; write it to ``after``.
+
+    ``learn`` takes fabric, student, teaching, ``samples``, ``settings``, ``out`` and ``seed``.
+    """
+    teaching = teaching_of(samples, pool, annotated, out)
+    whole = learn(fabric, load_student(out / before), teaching, samples, settings, out, seed)
+    if fabric.is_global_zero:
+        save_student(whole, samples.size_px, out / after)
