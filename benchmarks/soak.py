@@ -88,6 +88,7 @@ class Report(ctypes.Structure):
         ("remedy_clock_hour", ctypes.c_float),
         ("reason_strengths", ctypes.c_float * 6),
         ("not_a_fundus", ctypes.c_float),
+        ("macula", ctypes.c_void_p),
     )
 
 
