@@ -24,11 +24,7 @@ from training.answering import Answering, learned
 from training.loop import Batch, LoopSettings
 from training.refusal_answer import LEARNT
 from training.settings import settings
-from training.student import (
-    Student,
-    shares,
-    widened,
-)
+from training.student import Student, shares, widened
 from training.student_samples import MACULA, StudentSamples, StudentSettings, Teaching
 
 PLACED = "macula.pt"
@@ -36,24 +32,28 @@ PLACED = "macula.pt"
 
 @settings
 class MaculaSettings:
-    """``place_width`` is the place's (training.student); ``degraded_share`` of the samples are degraded."""
+    """``place_width``, ``place_rounds`` are the place's (training.student).
+
+    ``degraded_share`` of the samples are degraded.
+    """
 
     place_width: int
+    place_rounds: int
     degraded_share: float
     loop: LoopSettings
 
 
-def placing(student: Student, width: int) -> Answering:
+def placing(student: Student, width: int, rounds: int) -> Answering:
     """Return ``student`` with a place that learns where the macula is; one that it has goes on learning.
 
     Raises:
-        ValueError: its place is of another width.
+        ValueError: its place is of another shape.
     """
-    had = student.shape.place_width
-    if had == 0:
-        student = widened(student, replace(student.shape, place_width=width))
-    elif had != width:
-        raise ValueError(f"place_width is {width}, the student's {had}")
+    had = (student.shape.place_width, student.shape.place_rounds)
+    if had == (0, 0):
+        student = widened(student, replace(student.shape, place_width=width, place_rounds=rounds))
+    elif had != (width, rounds):
+        raise ValueError(f"place_width and place_rounds are {width}, {rounds}, the student's {had}")
     return Answering(student, "place", MACULA)
 
 
@@ -81,7 +81,7 @@ def learn_place(
     drawn = StudentSamples(
         teaching, replace(samples, not_fundus_share=0.0, degraded_share=settings.degraded_share)
     )
-    make = partial(placing, student, settings.place_width)
+    make = partial(placing, student, settings.place_width, settings.place_rounds)
     return learned(fabric, make, drawn, macula_loss, settings.loop, seed=seed, folder=folder, name="macula")
 
 

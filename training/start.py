@@ -6,6 +6,8 @@ picture came from stays as it was.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -114,18 +116,20 @@ def load_exported(student: Student, name: str, seen: Iterable[torch.Tensor]) -> 
     _measure_normalisations(student.eval(), seen)
 
 
-def exported_readers(name: str) -> tuple[int, int, int]:
-    """Return the layout's width and rounds and the place's width of a student's model, ``name``, as exported.
+def exported_readers(name: str) -> tuple[int, int, int, int]:
+    """Return width and rounds of the layout and of the place of a student's model, ``name``, as exported.
 
-    Each is 0 where there is no such reader.
+    All are 0 where there is no such reader.
 
     Raises:
         FileNotFoundError: there is no such model.
     """
     stored = _stored_student(name)
-    layout, place = (len(stored.get(f"{name}.fold.weight", ())) for name in ("layout", "place"))
-    rounds = sum(key.startswith("layout.rounds.") and key.endswith(".spread.weight") for key in stored)
-    return layout, rounds, place
+    rounds = Counter(re.findall(r"(layout|place)\.rounds\.\d+\.spread\.weight\b", "\n".join(stored)))
+    layout, place = (
+        (len(stored.get(f"{each}.fold.weight", ())), rounds[each]) for each in ("layout", "place")
+    )
+    return *layout, *place
 
 
 @torch.no_grad()

@@ -14,7 +14,7 @@ Output: ``student.pt``, ``student.json``, ``student.png``.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -146,36 +146,24 @@ class Judge(nn.Module):
 
 
 class Layout(nn.Module):
-    """Features (B, width, S/16, S/16) of where things lie, at stride 32: are they a retina's?
+    """Features (B, width, S/16, S/16) of where things lie, at stride 32: a few blocks see the whole field.
 
-    "Not a fundus" alone is read from them, beside the other features; so what learns to tell other tissue
-    from a retina changes no other answer.
+    One answer alone is read from them, beside the other features: so what learns to give it changes no other.
+    The layout says whether what there is lies as in a retina ("not a fundus"), the place where the macula is.
     """
 
-    def __init__(self, width: int, sight: int, judge: int, rounds: int) -> None:
+    def __init__(self, width: int, read: int, rounds: int, mode: str = "nearest") -> None:
+        """Read maps of ``read`` channels in all; ``mode``: how the features come to the grid."""
         super().__init__()
-        self.fold = nn.Conv2d(Lite0Features.CHANNELS[16] + sight + judge, width, 2, stride=2, bias=False)
+        self.fold = nn.Conv2d(read, width, 2, stride=2, bias=False)
         self.norm = nn.BatchNorm2d(width)
         self.rounds = nn.Sequential(*(Round(width) for _ in range(rounds)))
+        self._mode = mode
 
-    def forward(self, s16: torch.Tensor, seen: torch.Tensor, judged: torch.Tensor) -> torch.Tensor:
-        """Return the features of the backbone's coarsest map and of what sight and judge made of it."""
-        x = F.relu(self.norm(self.fold(torch.cat([s16, seen, judged], 1))))
-        return F.interpolate(F.relu(self.rounds(x)), seen.shape[-2:])
-
-
-class Place(nn.Module):
-    """Features (B, width, S/16, S/16) of where the macula is, which alone is read from them."""
-
-    def __init__(self, width: int, read: int) -> None:
-        super().__init__()
-        self.fold = nn.Conv2d(read, width, 1, bias=False)
-        self.norm = nn.BatchNorm2d(width)
-        self.round = Round(width)
-
-    def forward(self, read: torch.Tensor) -> torch.Tensor:
-        """Return the features of those of all other readers (B, C, S/16, S/16)."""
-        return F.relu(self.round(F.relu(self.norm(self.fold(read)))))
+    def forward(self, maps: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return the features of ``maps`` (B, C, S/16, S/16)."""
+        x = F.relu(self.norm(self.fold(torch.cat(list(maps), 1))))
+        return F.interpolate(F.relu(self.rounds(x)), maps[0].shape[-2:], mode=self._mode)
 
 
 def rim_of(image: torch.Tensor) -> torch.Tensor:
@@ -193,7 +181,7 @@ def rim_of(image: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Shape:
-    """Widths of the student's readers, how many blocks judge and layout have, and whether it reads the rim.
+    """Widths of the student's readers, how many blocks they have, and whether it reads the rim.
 
     With a width of 0 there is no layout, or no place.
     """
@@ -204,17 +192,13 @@ class Shape:
     layout_width: int = 0
     layout_rounds: int = 0
     place_width: int = 0
+    place_rounds: int = 0
     rim: bool = False
 
     @property
     def features(self) -> int:
         """Return how many channels the head reads."""
-        return self.placed_by + self.place_width + self.rim
-
-    @property
-    def placed_by(self) -> int:
-        """Return how many channels the place reads: those of sight, judge and layout."""
-        return self.width + self.judge_width + self.layout_width
+        return self.width + self.judge_width + self.layout_width + self.place_width + self.rim
 
 
 class Student(nn.Module):
@@ -229,12 +213,12 @@ class Student(nn.Module):
         self.backbone = Lite0Features(self.STRIDES, pretrained=pretrained)
         self.sight = Sight(shape.width)
         self.judge = Judge(shape.judge_width, shape.width, shape.judge_rounds)
-        self.layout = (
-            Layout(shape.layout_width, shape.width, shape.judge_width, shape.layout_rounds)
-            if shape.layout_width
-            else None
+        read = Lite0Features.CHANNELS[16] + shape.width + shape.judge_width
+        self.layout = Layout(shape.layout_width, read, shape.layout_rounds) if shape.layout_width else None
+        read += shape.layout_width
+        self.place = (
+            Layout(shape.place_width, read, shape.place_rounds, "bilinear") if shape.place_width else None
         )
-        self.place = Place(shape.place_width, shape.placed_by) if shape.place_width else None
         self.head = nn.Conv2d(shape.features, len(CHANNELS), 1)
 
     def freeze_for(self, settings: StudentSettings) -> None:
@@ -272,9 +256,9 @@ class Student(nn.Module):
         judged = self.judge(image, maps, seen)
         read = [seen, judged]
         if self.layout is not None:
-            read.append(self.layout(maps[-1], seen, judged))
+            read.append(self.layout([maps[-1], *read]))
         if self.place is not None:
-            read.append(self.place(torch.cat(read, 1)))
+            read.append(self.place([maps[-1], *read]))
         if self.shape.rim:
             read.append(rim_of(image))
         return torch.cat(read, 1)

@@ -1,5 +1,6 @@
 """Where the macula is, learned by a reader of its own."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -74,13 +75,15 @@ def test_macula_loss_counts_known_maculas_inside_the_field_alone():
     assert loss(0.0, 0.0).item() == 0
 
 
-def test_placing_of_another_width_is_an_error(student):
+def test_placing_of_another_shape_is_an_error(student):
     from training.macula_answer import placing
 
-    wide = placing(student, 8).finished()
-    assert placing(wide, 8).student is wide
-    with pytest.raises(ValueError, match="place_width is 4, the student's 8"):
-        placing(wide, 4)
+    wide = placing(student, 8, 1).finished()
+    assert placing(wide, 8, 1).student is wide
+    for width, rounds in ((4, 1), (8, 2)):
+        expected = f"place_width and place_rounds are {width}, {rounds}, the student's (8, 1)"
+        with pytest.raises(ValueError, match=re.escape(expected)):
+            placing(wide, width, rounds)
 
 
 def learned(student, teaching, folder):

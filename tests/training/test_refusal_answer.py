@@ -39,7 +39,8 @@ def test_widened_student_answers_as_before(student, side):
     from training.student import widened
 
     image = torch.rand(2, 3, side, side) * 2 - 1
-    wide = widened(student, replace(student.shape, layout_width=8, layout_rounds=2, place_width=4, rim=True))
+    more = {"layout_width": 8, "layout_rounds": 2, "place_width": 4, "place_rounds": 1, "rim": True}
+    wide = widened(student, replace(student.shape, **more))
     with torch.no_grad():
         assert wide.features(image).shape == (2, 16 + 16 + 8 + 4 + 1, side // 16, side // 16)
         torch.testing.assert_close(wide(image), student(image))

@@ -513,7 +513,7 @@ def images_of(count, side=384):
 
 
 @pytest.mark.parametrize(
-    ("name", "readers"), [("efiqa-lite0-384-v10", (0, 0, 0)), ("efiqa-lite0-384-v12", (64, 3, 0))]
+    ("name", "readers"), [("efiqa-lite0-384-v10", (0, 0, 0, 0)), ("efiqa-lite0-384-v12", (64, 3, 0, 0))]
 )
 def test_load_exported_answers_as_the_model_does_and_can_be_learned_on(name, readers):
     from efiqa import Runtime
@@ -545,7 +545,7 @@ def test_layout_and_place_stay_as_they_are_while_the_student_learns():
     from training.student import Shape, Student
 
     recipe = config.load(Path(__file__).parents[2] / "training/configs/toy.toml").student
-    student = Student(Shape(16, 16, 1, 8, 1, 8), pretrained=False)
+    student = Student(Shape(16, 16, 1, 8, 1, 8, 1), pretrained=False)
     for start in ("", "some model"):
         student.requires_grad_(True)
         student.freeze_for(replace(recipe, start=start))
