@@ -16,7 +16,7 @@ constexpr const char* kBuildFix = "; build the plan again with efiqa build";
 constexpr std::size_t kMaxTensorNameBytes = 255;
 constexpr std::size_t kMaxNoteBytes = 4096;  // a sentence or two about data and licence
 constexpr std::size_t kMaxOperatingPoints = 16;
-constexpr double kMinZoneWeight = 0.01, kMaxMaculaWeight = 100;
+constexpr double kMinZoneWeight = 0.01;
 constexpr std::size_t kMaxComputeCapabilities = 32;
 constexpr int kMaxPictures = 1000000;
 constexpr int kMaxWorkspaceMib = 1 << 20;
@@ -136,11 +136,11 @@ void read_zone_weights(const Field& weights, OperatingPoint& point) {
   }
 }
 
-void read_macula_weight(const Field& weight, const Contract& contract, OperatingPoint& point) {
+void read_macula_margin(const Field& margin, const Contract& contract, OperatingPoint& point) {
   if (!contract.has_macula) {
-    weight.fail("no such field, because output.channels does not list macula");
+    margin.fail("no such field, because output.channels does not list macula");
   }
-  point.macula_weight = weight.number(0, kMaxMaculaWeight, "a number from 0 to 100");
+  point.macula_margin = margin.number(0, 1, "a number from 0 to 1");
 }
 
 void read_operating_points(const Field& points, Contract& contract) {
@@ -154,7 +154,7 @@ void read_operating_points(const Field& points, Contract& contract) {
     const Field limits = points[member.first];
     if (!Field::is_name(member.first)) limits.fail_name(member.first);
     limits.expect_members({"good_min_score", "usable_min_score"},
-                          {"zone_weights", "macula_weight"});
+                          {"zone_weights", "macula_margin"});
     OperatingPoint point;
     point.name = member.first;
     point.good_min_score = limits["good_min_score"].number(0, 1, "a number from 0 to 1");
@@ -165,8 +165,8 @@ void read_operating_points(const Field& points, Contract& contract) {
     if (limits.value().find("zone_weights") != nullptr) {
       read_zone_weights(limits["zone_weights"], point);
     }
-    if (limits.value().find("macula_weight") != nullptr) {
-      read_macula_weight(limits["macula_weight"], contract, point);
+    if (limits.value().find("macula_margin") != nullptr) {
+      read_macula_margin(limits["macula_margin"], contract, point);
     }
     contract.operating_points.push_back(std::move(point));
   }

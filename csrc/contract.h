@@ -29,7 +29,7 @@ struct OperatingPoint {
   float good_min_score = 0;                // verdict good from here
   float usable_min_score = 0;              // verdict usable from here, reject below
   float zone_weights[kZones] = {1, 1, 1};  // how much a visible area counts in the score
-  float macula_weight = 0;                 // how much the same area counts more at the macula
+  float macula_margin = 1;  // how far the score may lie above the visible share of the macula
 };
 
 // safetensors beside the contract: `inputs` (N, 3, H, W) and the reference's `logits` (N, C, h, w),

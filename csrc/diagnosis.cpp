@@ -75,6 +75,10 @@ void diagnose_picture(const Contract& contract, const GridSums& sums, Report& re
   diagnosis.strengths[strength_of_reason(Reason::kFieldCut)] = cut.share;
   diagnosis.main_reason = find_main_reason(diagnosis, contract.picture_min_strength);
   if (report.verdict != Verdict::kGood) {
+    for (const Region& region : report.regions) {  // what hides a macula is little of the whole
+      if (diagnosis.main_reason != Reason::kNone) break;
+      diagnosis.main_reason = region.diagnosis.main_reason;
+    }
     DefectPlace place;
     if (diagnosis.main_reason == Reason::kFieldCut) place.clock_hour = cut.clock_hour;
     for (const Region& region : report.regions) {  // largest first

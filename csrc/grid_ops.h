@@ -133,7 +133,7 @@ struct GridSums {
   double weighted_probabilities[kZones];
   double weighted_strengths[kReasonChannels];
   double weighted_not_a_fundus;  // of the logit
-  double macula_weight;          // weighted by how probably a cell is of the macula, as well
+  double macula_weight;          // of the macula: weighted by the square of its probability, too
   double macula_probability;     // of the map, weighted likewise
 };
 
@@ -167,7 +167,8 @@ EFIQA_HOST_DEVICE GridSums add_up_grid(const Block& block, int width, int height
           sums.weighted_not_a_fundus = weight * static_cast<double>(not_a_fundus[cell]);
         }
         if (values.macula != nullptr) {
-          sums.macula_weight = weight * static_cast<double>(values.macula[cell]);
+          const auto macula = static_cast<double>(values.macula[cell]);
+          sums.macula_weight = weight * macula * macula;
           sums.macula_probability = sums.macula_weight * static_cast<double>(values.map[cell]);
         }
         return sums;

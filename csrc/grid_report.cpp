@@ -14,6 +14,9 @@ namespace {
 // Of the radius: nearer to the centre a direction would be made of rounding errors.
 constexpr double kCenterDistance = 1e-3;
 
+// Of the visible area: a picture shows no macula where less than that is probably of one.
+constexpr double kMinMaculaShare = 1.0 / 400;
+
 float nan_value() { return std::numeric_limits<float>::quiet_NaN(); }
 
 Region region_of(const Contract& contract, const Component& group, const Report& report,
@@ -52,18 +55,20 @@ Region region_of(const Contract& contract, const Component& group, const Report&
   return region;
 }
 
-// Share of the visible area that shows its anatomy, zones and macula counted as the operating point
-// says.
+// Share of the visible area that shows its anatomy, zones counted as the operating point says; and
+// not above that of the macula, where there is one, by more than the point's margin.
 float score_of(const GridSums& sums, const OperatingPoint& operating_point = {}) {
-  const auto macula = static_cast<double>(operating_point.macula_weight);
-  double weight = macula * sums.macula_weight;
-  double probability = macula * sums.macula_probability;
+  double weight = 0, probability = 0;
   for (int zone = 0; zone < kZones; ++zone) {
     const auto counted = static_cast<double>(operating_point.zone_weights[zone]);
     weight += counted * sums.zone_weights[zone];
     probability += counted * sums.weighted_probabilities[zone];
   }
-  return static_cast<float>(1.0 - probability / weight);
+  const double score = 1 - probability / weight;
+  if (sums.macula_weight < kMinMaculaShare * sums.weight) return static_cast<float>(score);
+  const double macula = 1 - sums.macula_probability / sums.macula_weight;
+  const auto margin = static_cast<double>(operating_point.macula_margin);
+  return static_cast<float>(std::min(score, macula + margin));
 }
 
 }  // namespace

@@ -56,9 +56,11 @@ struct Diagnosis {
   // Share of the anatomy, 0..1, that each reason hides, by strength_of_reason; NaN where the model
   // does not say. field_cut is a picture's: 0 for regions.
   std::array<float, kReasonStrengths> strengths;
-  Reason main_reason = Reason::kNone;  // the strongest one that reaches the contract's limit
-  Remedy remedy = Remedy::kNone;       // none for a picture that is good
-  float remedy_clock_hour = 0;         // of kRecentre: (0, 12], 12 = up, 3 = right; else 0
+  // The strongest one that reaches the contract's limit; of a picture that is not good, where none
+  // does, that of its largest region with one.
+  Reason main_reason = Reason::kNone;
+  Remedy remedy = Remedy::kNone;  // none for a picture that is good
+  float remedy_clock_hour = 0;    // of kRecentre: (0, 12], 12 = up, 3 = right; else 0
 };
 
 constexpr int kMaxRegions = 32;  // the largest ones are kept

@@ -95,15 +95,16 @@ class QualityReport:
 
     Attributes:
         score: share of the visible field, 0..1, in which anatomy can be expected to be seen
-            (1 - mean of ``map`` over the field of view, zones and macula weighted where the operating point
-            says so); None when the verdict is ``unknown``.
+            (1 - mean of ``map`` over the field of view), zones weighted and a hidden macula counted where the
+            operating point says so; None when the verdict is ``unknown``.
         verdict: ``good``, ``usable``, ``reject`` or ``unknown``, by ``operating_point``.
         reason: why the verdict is ``reject`` or ``unknown``: ``low_anatomy_visible``,
             ``no_field_of_view``, ``not_a_fundus``; empty for ``good`` and ``usable``.
         reasons: strength of each cause, 0..1: the share of the field's anatomy that it hides, of
             ``under_exposed``, ``over_exposed``, ``defocus``, ``haze`` and ``occlusion`` where the model tells
             them, and ``field_cut``, the share of the field beyond one edge of the frame; read-only.
-        main_reason: the strongest of them, from the contract's least strength on; empty for none.
+        main_reason: the strongest of them, from the contract's least strength on; where none is and the
+            verdict is not ``good``, that of the largest bad region with one; empty for none.
         remedy: what the operator can do: ``refocus``, ``more_light``, ``less_light``, ``recentre``,
             ``open_lid``, ``clean_lens``, ``dilate_or_accept``, ``find_retina``; empty for nothing, as always
             for ``good``.

@@ -42,9 +42,8 @@ MODEL_NAME = "efiqa.onnx"
 # Share of the anatomy that may be hidden in a picture that is still good, and still usable; and by what it is
 # scored.
 OPERATING_POINTS = {
-    "screening": ((0.2, 0.5), PLAIN),
+    "screening": ((0.2, 0.5), MACULAR),
     "lenient": ((0.3, 0.65), PLAIN),
-    "macular": ((0.2, 0.5), MACULAR),
 }
 # Half-precision weights (11 bits) move a logit by about 0.01; more would be a defect.
 MAX_LOGIT_ERROR = 0.05
@@ -151,7 +150,7 @@ def run(config: Config, pool: CropSet, clean: CropSet, out: Path, manifest_hash:
         (good, good_accuracy), (usable, usable_accuracy) = (
             best_limit(graded.lost, scores, share) for share in allowed
         )
-        point = OperatingPoint(good, min(usable, good), reading.zones, reading.macula_weight)
+        point = OperatingPoint(good, min(usable, good), reading.zones, reading.macula_margin)
         points[name] = point.to_dict()
         accuracy[name] = [good_accuracy, usable_accuracy]
     threshold = region_threshold(

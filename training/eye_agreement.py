@@ -7,7 +7,7 @@ with one another, a set at a time; by itself a figure of it means little.
     python -m training.eye_agreement --data FOLDER --model FILE --temperature 0.5 1 2 --zones 1,1,1 1,0.5,0.1
 
 prints it also for the map's logits divided by other temperatures, and for other weights of the field's zones
-in the score; ``--macula`` for other weights of the macula.
+in the score; ``--macula`` for other margins of the macula.
 """
 
 from __future__ import annotations

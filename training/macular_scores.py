@@ -1,10 +1,10 @@
 """Does the score fall when the macula is hidden? Clean pictures of the training split, a spot on the fovea.
 
-A score is a mean over the field, and the macula a small part of it, but graders reject what hides it. No
+A mean over the field hears little of the macula, a small part of it, but graders reject what hides it. No
 label is needed to see how much of that a score hears, and how much more with other weights of the zones or
-the macula:
+another margin of the macula:
 
-    python -m training.macular_scores --data FOLDER --zones 1,1,0.25 1,0.5,0.1 --macula 0 8
+    python -m training.macular_scores --data FOLDER --zones 1,1,0.25 1,0.5,0.1 --macula 0.1 0.2 1
 """
 
 from __future__ import annotations

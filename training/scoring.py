@@ -4,9 +4,9 @@ What is at the rim of a photograph says less of it than what is in the middle: t
 eye turns a little, and graders ask for macula, disc and arcades. The zones' weights were chosen in the pool,
 without a label, by how far the scores of a patient's two eyes agree (training.eye_agreement).
 
-The macula is a small part of the field, and yet graders reject what hides it. For those who need it there is
-a reading in which it counts in addition, wherever the model expects it, seen or hidden; how much was chosen
-on how surely the score hears a hidden one (training.macular_scores).
+The macula is a small part of the field, and yet graders reject what hides it. So the score is bounded by how
+much of it can be seen, wherever the model expects it, with a margin: clean pictures, whose maculas the map
+calls a little worse than all else, stay as they are (training.macular_scores).
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ import numpy as np
 from scipy.special import expit, logit
 
 from efiqa import _core
-from efiqa.calibration.zones import EQUAL, SMALLEST
+from efiqa.calibration.zones import EQUAL, SMALLEST, seen_of_macula
 from efiqa.contract import OperatingPoint, ZoneWeights
 from training.data import FloatArray
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How a score is read from a map: its logits' ``temperature``, the zones' weights, and the macula's."""
+    """How a score is read: the map's logits' ``temperature``, the zones' weights, the macula's margin."""
 
     temperature: float = 1.0
     zones: ZoneWeights = EQUAL
-    macula_weight: float = 0.0
+    macula_margin: float = 1.0
 
     @classmethod
     def of(cls, point: OperatingPoint) -> Reading:
         """Return how an operating point has it."""
-        return cls(1.0, point.zone_weights or EQUAL, point.macula_weight)
+        return cls(1.0, point.zone_weights or EQUAL, point.macula_margin)
 
     def __str__(self) -> str:
         zones = ",".join(f"{each:g}" for each in astuple(self.zones))
-        shown = f"zones {zones}, macula {self.macula_weight:g}"
+        shown = f"zones {zones}, macula's margin {self.macula_margin:g}"
         return shown if self.temperature == 1 else f"temperature {self.temperature:g}, {shown}"
 
 
 PLAIN = Reading(zones=ZoneWeights(center=1.0, middle=1.0, periphery=0.25))
-MACULAR = replace(PLAIN, macula_weight=4.0)
+MACULAR = replace(PLAIN, macula_margin=0.12)
 
 
 def zone_counts(height: int, width: int, zones: ZoneWeights = PLAIN.zones) -> FloatArray:
@@ -62,11 +62,11 @@ def score_of_map(
     ``macula`` (h, w): how probably a cell is of it; None where that is not known.
     """
     inside = weights > 0
-    counts = zone_counts(*weights.shape, reading.zones).astype(np.float64)[inside]
-    if macula is not None:
-        counts = counts + reading.macula_weight * macula[inside]
-    lost = expit(logit(probabilities[inside].astype(np.float64)) / reading.temperature)
-    return 1 - float(np.average(lost, weights=counts * weights[inside]))
+    lost = np.ones(probabilities.shape)
+    lost[inside] = expit(logit(probabilities[inside].astype(np.float64)) / reading.temperature)
+    counts = zone_counts(*weights.shape, reading.zones).astype(np.float64)
+    score = 1 - float(np.average(lost, weights=counts * weights))
+    return min(score, seen_of_macula(lost, weights, macula) + reading.macula_margin)
 
 
 def zones_argument(text: str) -> ZoneWeights:
@@ -84,19 +84,19 @@ def zones_argument(text: str) -> ZoneWeights:
     return ZoneWeights(*weights)
 
 
-def weight_argument(text: str) -> float:
-    """Return the macula's weight that a command line gives.
+def margin_argument(text: str) -> float:
+    """Return the macula's margin that a command line gives.
 
     Raises:
-        argparse.ArgumentTypeError: it is no number from 0 to 100.
+        argparse.ArgumentTypeError: it is no number from 0 to 1.
     """
     try:
-        weight = float(text)
+        margin = float(text)
     except ValueError:
-        weight = np.nan
-    if not 0 <= weight <= 100:
-        raise argparse.ArgumentTypeError(f"macula is {text!r}, a number from 0 to 100 is expected")
-    return weight
+        margin = np.nan
+    if not 0 <= margin <= 1:
+        raise argparse.ArgumentTypeError(f"macula is {text!r}, a number from 0 to 1 is expected")
+    return margin
 
 
 def add_reading_options(parser: argparse.ArgumentParser) -> None:
@@ -109,9 +109,9 @@ def add_reading_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--macula",
-        type=weight_argument,
+        type=margin_argument,
         nargs="+",
-        help="how much it counts in the score in addition; default: as the model has it",
+        help="how far the score may lie above its visible share, 1: any; default: as the model has it",
     )
 
 
@@ -119,5 +119,5 @@ def readings_of(
     own: Reading, options: argparse.Namespace, temperatures: Sequence[float] = (1.0,)
 ) -> list[Reading]:
     """Return all readings that the options of `add_reading_options` ask for; where they do not, ``own``."""
-    weights = [own.macula_weight] if options.macula is None else options.macula
-    return [Reading(*each) for each in product(temperatures, options.zones or [own.zones], weights)]
+    margins = [own.macula_margin] if options.macula is None else options.macula
+    return [Reading(*each) for each in product(temperatures, options.zones or [own.zones], margins)]

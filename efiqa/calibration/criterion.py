@@ -89,12 +89,12 @@ def fit_criterion(
     seed: int,
     min_sensitivity: float | None = None,
     zone_weights: ZoneWeights | None = None,
-    macula_weight: float = 0.0,
+    macula_margin: float = 1.0,
 ) -> Criterion:
     """Return the criterion that ``levels`` (N,), 0 the worst of ``classes``, ask of ``scores`` (N,).
 
     Limits have the best balanced accuracy, or with ``min_sensitivity`` are the lowest that keep it.
-    ``zone_weights``, ``macula_weight``: what the scores were made with. Of Zones the zones' weights are
+    ``zone_weights``, ``macula_margin``: what the scores were made with. Of Zones the zones' weights are
     fitted first, those that rank the levels best, beginning with these.
 
     Raises:
@@ -116,7 +116,7 @@ def fit_criterion(
     verdicts = tuple(VERDICTS[int(i)] for i in np.where(good, 0, np.where(usable, 1, 2)))
     low = cuts[0].limit
     # What is refused may not be good: where labels put the limits the other way round, the lower one yields.
-    point = OperatingPoint(max(low, cuts[-1].limit), low, weights, macula_weight)
+    point = OperatingPoint(max(low, cuts[-1].limit), low, weights, macula_margin)
     return Criterion(point, tuple(cuts), verdicts)
 
 

@@ -177,7 +177,7 @@ def calibrate(
     _check_scored(read, scored, without)
     scores: DoubleArray | Zones
     if options.zone_weights:
-        scores = Zones.of(list(reports.values()), point.macula_weight)
+        scores = Zones.of(list(reports.values()), point.macula_margin)
     else:
         scores = np.array([report.score for report in reports.values()])
     criterion = fit_criterion(
@@ -189,7 +189,7 @@ def calibrate(
         seed=options.seed,
         min_sensitivity=options.min_sensitivity,
         zone_weights=point.zone_weights,
-        macula_weight=point.macula_weight,
+        macula_margin=point.macula_margin,
     )
     result = Calibration(
         plan.model_path,

@@ -14,10 +14,12 @@ from efiqa._metrics import DoubleArray
 from efiqa.contract import ZoneWeights
 from efiqa.report import QualityReport
 
+Grid = NDArray[np.float32]  # (h, w)
 EQUAL = ZoneWeights(1, 1, 1)
 # Of a zone's weight to what it was. A zone that counted for nothing would be one that nobody looks at.
 RATIOS = (0.25, 0.5, 1.0, 2.0, 4.0)
 SMALLEST = 0.01  # that a contract allows, the greatest being 1
+SMALLEST_MACULA = 1 / 400  # of the visible area, as in the core
 # In AUROC, for each halving or doubling: what a few labels may give by chance.
 COST = 0.002
 
@@ -26,28 +28,28 @@ COST = 0.002
 class Zones:
     """Of N pictures, each zone's visible area (N, 3), in cells of the map, and the part of it that is bad.
 
-    ``macula`` (N, 2): the same of the macula, as much as it counts in addition.
+    ``most`` (N,): the greatest score that a picture's macula allows.
     """
 
     area: DoubleArray
     bad: DoubleArray
-    macula: DoubleArray
+    most: DoubleArray
 
     @classmethod
-    def of(cls, reports: Sequence[QualityReport], macula_weight: float = 0.0) -> Zones:
+    def of(cls, reports: Sequence[QualityReport], macula_margin: float = 1.0) -> Zones:
         """Return the zones of reports with a score."""
-        sums = np.array([_sums(report) for report in reports])  # (N, 2, 4)
-        return cls(sums[:, 0, :3], sums[:, 1, :3], macula_weight * sums[:, :, 3])
+        sums = np.array([_sums(report) for report in reports])  # (N, 2, 3)
+        seen = np.array([seen_of_macula(each.map, each.weights, each.macula) for each in reports])
+        return cls(sums[:, 0], sums[:, 1], seen + macula_margin)
 
     def of_pictures(self, chosen: NDArray[np.bool_]) -> Zones:
         """Return those of the pictures ``chosen`` (N,)."""
-        return Zones(self.area[chosen], self.bad[chosen], self.macula[chosen])
+        return Zones(self.area[chosen], self.bad[chosen], self.most[chosen])
 
     def scores(self, weights: ZoneWeights) -> DoubleArray:
         """Return the scores (N,) with ``weights``: float32 as the core's, to its rounding."""
         counted = np.array([weights.center, weights.middle, weights.periphery])
-        area, bad = self.macula.T
-        scores = 1 - (self.bad @ counted + bad) / (self.area @ counted + area)
+        scores = np.minimum(1 - (self.bad @ counted) / (self.area @ counted), self.most)
         return np.asarray(scores, np.float32).astype(np.float64)
 
 
@@ -72,12 +74,26 @@ def _changed(weights: ZoneWeights, center: float, periphery: float) -> ZoneWeigh
     return ZoneWeights(*map(float, np.maximum(counted / counted.max(), SMALLEST)))
 
 
+def seen_of_macula(map_: Grid, weights: Grid, macula: Grid | None) -> float:
+    """Return the share of the macula that can be seen; 1 where there is none, or the model does not tell.
+
+    Of a report's map, weights and macula. Cells count by the square of their probability of
+    being of it. The core bounds a score by this (csrc/grid_report.cpp).
+    """
+    if macula is None:
+        return 1.0
+    visible = weights > 0
+    area = weights[visible].astype(np.float64)
+    counted = area * np.square(macula[visible].astype(np.float64))
+    if counted.sum() < SMALLEST_MACULA * area.sum():
+        return 1.0
+    return 1 - float(np.average(map_[visible], weights=counted))
+
+
 def _sums(report: QualityReport) -> list[DoubleArray]:
-    """Return the visible area, and the part of it that is bad, each (4,): of the zones, and of the macula."""
+    """Return each zone's visible area (3,), and the part of it that is bad (3,)."""
     height, width = report.map.shape
     zone = _core.grid_zones(width, height).ravel()
-    visible = report.weights > 0
-    macula = np.zeros(1) if report.macula is None else np.where(visible, report.macula, 0).astype(np.float64)
     weights = report.weights.astype(np.float64)
-    bad = np.where(visible, report.map, 0).astype(np.float64) * weights
-    return [np.append(np.bincount(zone, each.ravel(), 3), (each * macula).sum()) for each in (weights, bad)]
+    bad = np.where(report.weights > 0, report.map, 0).astype(np.float64) * weights
+    return [np.bincount(zone, each.ravel(), 3).astype(np.float64) for each in (weights, bad)]

@@ -149,7 +149,7 @@ def _print_result(result: Calibration) -> None:
         ],
     )
     point = result.criterion.point
-    reading = f", macula_weight {point.macula_weight:g}" if point.macula_weight else ""
+    reading = f", macula_margin {point.macula_margin:g}" if point.macula_margin < 1 else ""
     if point.zone_weights is not None:
         shown = asdict(point.zone_weights).items()
         reading = f", zone_weights {', '.join(f'{name} {weight:g}' for name, weight in shown)}{reading}"

@@ -440,23 +440,23 @@ TEST(contract_each_legal_list_of_channels_is_read) {
   }
 }
 
-TEST(contract_macula_weight_needs_the_channel) {
-  const auto text = [](const std::string& channels, const std::string& weight) {
+TEST(contract_macula_margin_needs_the_channel) {
+  const auto text = [](const std::string& channels, const std::string& margin) {
     return replaced(channels, "\"usable_min_score\": 0.6",
-                    "\"usable_min_score\": 0.6, \"macula_weight\": " + weight);
+                    "\"usable_min_score\": 0.6, \"macula_margin\": " + margin);
   };
   const std::string told = text_of_channels(with(with(kReasons, "not_a_fundus"), "macula"));
-  const Contract contract = efiqa::parse_contract(text(told, "8"), "m");
-  CHECK_EQ(contract.operating_point("screening").macula_weight, 8.0f);
-  CHECK_EQ(contract.operating_point("lenient").macula_weight, 0.0f);
-  const std::string place = kPrefix + std::string("operating_points.screening.macula_weight is ");
-  for (const std::string weight : {"-1", "101", "null"}) {
-    CHECK_EQ(refusal_of(text(told, weight)),
-             place + weight + ", expected a number from 0 to 100" + kFix);
+  const Contract contract = efiqa::parse_contract(text(told, "0.125"), "m");
+  CHECK_EQ(contract.operating_point("screening").macula_margin, 0.125f);
+  CHECK_EQ(contract.operating_point("lenient").macula_margin, 1.0f);
+  const std::string place = kPrefix + std::string("operating_points.screening.macula_margin is ");
+  for (const std::string margin : {"-0.1", "1.1", "null"}) {
+    CHECK_EQ(refusal_of(text(told, margin)),
+             place + margin + ", expected a number from 0 to 1" + kFix);
   }
   CHECK_EQ(
-      refusal_of(text(tiny_contract_text(), "8")),
-      place + "8, expected no such field, because output.channels does not list macula" + kFix);
+      refusal_of(text(tiny_contract_text(), "1")),
+      place + "1, expected no such field, because output.channels does not list macula" + kFix);
 }
 
 TEST(contract_each_other_list_of_channels_is_refused_with_the_place) {

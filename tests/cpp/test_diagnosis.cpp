@@ -230,6 +230,24 @@ TEST(diagnosis_picture_takes_the_place_of_its_largest_region_of_the_same_reason)
   CHECK_NEAR(report.diagnosis.remedy_clock_hour, 3, 0.5);
 }
 
+TEST(diagnosis_of_a_picture_without_a_reason_is_that_of_its_largest_region_with_one) {
+  Case c;
+  c.contract.picture_min_strength = 0.5f;
+  for (int i = 48; i < 64; ++i) c.anatomy(i) = kBad;  // the largest, without a reason
+  for (const int cell : {10, 11, 12}) c.hide(cell, Reason::kUnderExposed, 0.9);
+  c.hide(16, Reason::kHaze, 0.9);
+  Report report = c.run();
+  CHECK(report.regions.size() == 3);
+  CHECK(report.regions[0].diagnosis.main_reason == Reason::kNone);
+  CHECK(report.verdict == Verdict::kUsable);
+  CHECK(report.diagnosis.main_reason == Reason::kUnderExposed);
+  CHECK(report.diagnosis.remedy == Remedy::kMoreLight);
+  c.contract.operating_points[0].good_min_score = c.contract.operating_points[0].usable_min_score;
+  report = c.run();
+  CHECK(report.verdict == Verdict::kGood);
+  CHECK(report.diagnosis.main_reason == Reason::kNone);
+}
+
 TEST(diagnosis_reflex_at_the_rim_is_recentred_and_a_bright_picture_dimmed) {
   Case c;
   c.contract.operating_points[0].good_min_score = 0.999f;
@@ -412,7 +430,7 @@ TEST(diagnosis_refusal_looks_at_all_zones_alike) {
   CHECK(report.score < before - 0.1f);
 }
 
-TEST(diagnosis_score_counts_the_macula_where_the_model_expects_it) {
+TEST(diagnosis_score_is_bounded_by_what_can_be_seen_of_the_macula) {
   constexpr int kMaculaChannel = 7;
   Case c;
   c.contract.has_macula = true;
@@ -423,21 +441,45 @@ TEST(diagnosis_score_counts_the_macula_where_the_model_expects_it) {
   for (int i = 0; i < kCells; ++i) macula_at(i, 0.01);
   const int hidden = 27, seen = 45;
   c.hide(hidden, Reason::kUnderExposed, 0.9);
-  CHECK_NEAR(c.run().score, 1 - 1.0 / kCells, 1e-5);  // the weight is 0
-  c.contract.operating_points[0].macula_weight = 8;
-  const auto expected = [&](double at_hidden, double elsewhere) {
-    const double total = kCells + 8 * (at_hidden + elsewhere + (kCells - 2) * 0.01);
-    return 1 - (1 + 8 * at_hidden) / total;
-  };
   macula_at(hidden, 0.9);
+  const double mean = 1 - 1.0 / kCells;
+  CHECK_NEAR(c.run().score, mean, 1e-5);  // any margin is allowed
+  c.contract.operating_points[0].macula_margin = 0.125f;
   const Report report = c.run();
-  CHECK_NEAR(report.score, expected(0.9, 0.01), 1e-5);
+  const auto bound = [&](double at_hidden, double elsewhere) {
+    const double rest = (kCells - 2) * 0.01 * 0.01 + elsewhere * elsewhere;
+    return 0.125 + rest / (rest + at_hidden * at_hidden);
+  };
+  CHECK_NEAR(report.score, bound(0.9, 0.01), 1e-5);
   CHECK_NEAR(report.macula[hidden], 0.9, kStrengthTolerance);
   CHECK_EQ(report.macula.size(), report.map.size());
-  CHECK_NEAR(report.regions[0].area_share, 1.0 / kCells, 1e-6);  // areas are areas
-  macula_at(hidden, 0.01);
-  macula_at(seen, 0.9);
-  CHECK_NEAR(c.run().score, expected(0.01, 0.9), 1e-5);
+  CHECK_NEAR(report.regions[0].area_share, 1.0 / kCells, 1e-6);
+  macula_at(seen, 0.9);  // half of it can be seen
+  CHECK_NEAR(c.run().score, bound(0.9, 0.9), 1e-5);
+  macula_at(hidden, 0.01);  // all of it
+  CHECK_NEAR(c.run().score, mean, 1e-5);
+  macula_at(hidden, 0.9);
+  macula_at(seen, 0.01);
+  c.contract.operating_points[0].macula_margin = 0;
+  CHECK_NEAR(c.run().score, bound(0.9, 0.01) - 0.125, 1e-5);
+}
+
+TEST(diagnosis_score_has_no_bound_where_no_macula_shows) {
+  Case c;
+  c.contract.has_macula = true;
+  c.contract.operating_points[0].macula_margin = 0;
+  c.logits.resize(8 * kCells);
+  const auto score_at = [&](double probability) {  // of being of the macula, in each cell
+    for (int i = 0; i < kCells; ++i) c.logits[7 * kCells + i] = logit_of(probability);
+    c.logits[7 * kCells + 27] = logit_of(0.4);
+    return c.run().score;
+  };
+  c.hide(27, Reason::kUnderExposed, 0.9);
+  // A 400th of the cells has to be of one, by the squares of their probabilities.
+  static_assert(kCells == 64);
+  CHECK_NEAR(score_at(0.001), 1 / (1 + 0.4 * 0.4 / (63 * 1e-6)), 1e-5);
+  c.logits[7 * kCells + 27] = logit_of(0.39);
+  CHECK_NEAR(c.run().score, 1 - 1.0 / kCells, 1e-5);
 }
 
 TEST(diagnosis_macula_says_nothing_outside_the_field_and_of_refused_frames) {

@@ -179,21 +179,21 @@ def test_calibrate_counts_the_macula_as_the_model_does(site, capsys):
     model = write_telling_model(site, TELLING | MACULA)
     path = contract_of(model)
     document = json.loads(path.read_text())
-    document["operating_points"][document["default_operating_point"]]["macula_weight"] = 3.0
+    document["operating_points"][document["default_operating_point"]]["macula_margin"] = 0.125
     path.write_text(json.dumps(document))
     frames = [efiqa.read_image(name) for name, _, _ in read_rows(site)]
     for name, more in (("plain", []), ("zones", ["--zone-weights"])):
         assert run("--json", "--name", name, *more) == 0
-        assert json.loads(capsys.readouterr().out)["limits"]["macula_weight"] == 3
+        assert json.loads(capsys.readouterr().out)["limits"]["macula_margin"] == 0.125
         with efiqa.Runtime(f"tiny-v1-{name}/tiny.onnx") as runtime:
             point = runtime.info.contract.operating_points[name]
             reports = [runtime.assess(frame) for frame in frames]
         zones = point.zone_weights or EQUAL
-        scores = Zones.of(reports, 3.0).scores(zones)
+        scores = Zones.of(reports, 0.125).scores(zones)
         assert np.allclose([report.score for report in reports], scores, atol=1e-6)
         assert np.abs(scores - Zones.of(reports).scores(zones)).max() > 0.01
     assert run("--name", "again") == 0
-    assert ", macula_weight 3" in capsys.readouterr().out
+    assert ", macula_margin 0.125" in capsys.readouterr().out
 
 
 def test_calibrate_positive_gives_one_limit_without_usable(site, capsys):

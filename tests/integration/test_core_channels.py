@@ -119,10 +119,10 @@ def test_picture_of_something_else_is_unknown_with_its_map(runtime: _core.Runtim
     assert np.isfinite(report.map[report.weights > 0]).all()
 
 
-def test_score_counts_the_macula_where_the_model_expects_it(tmp_path: Path) -> None:
+def test_score_is_bounded_by_what_can_be_seen_of_the_macula(tmp_path: Path) -> None:
     path = write_telling_model(tmp_path, TELLING | MACULA)
     document = json.loads(contract_of(path).read_text())
-    document["operating_points"][document["default_operating_point"]]["macula_weight"] = 5.0
+    document["operating_points"][document["default_operating_point"]]["macula_margin"] = 0.0625
     contract_of(path).write_text(json.dumps(document))
     runtime, frame = opened(path), half_dark()
     report = runtime.assess(frame, "rgb")
@@ -132,9 +132,9 @@ def test_score_counts_the_macula_where_the_model_expects_it(tmp_path: Path) -> N
     np.testing.assert_allclose(report.macula[inside], macula, atol=TOLERANCE)
     assert np.isnan(report.macula[~inside]).all()
     assert np.ptp(macula) > 0.1
-    counted = report.weights[inside] * (1 + 5.0 * macula)
-    assert report.score == pytest.approx(1 - np.average(lost, weights=counted), abs=TOLERANCE)
-    assert abs(report.score - 1 + np.average(lost, weights=report.weights[inside])) > 0.01
+    counted = report.weights[inside] * macula**2
+    assert report.score == pytest.approx(1.0625 - np.average(lost, weights=counted), abs=TOLERANCE)
+    assert 1 - np.average(lost, weights=report.weights[inside]) > report.score + 0.01
     assert opened(write_telling_model(tmp_path)).assess(frame, "rgb").macula is None
 
 

@@ -68,13 +68,16 @@ def test_eye_agreement_of_the_command_line(capsys, monkeypatch):
     for more, ends in (
         (
             ["--temperature", "1", "2", "--zones", "1,1,0.5", "--macula", "0"],
-            ("zones 1,1,0.5, macula 0", "temperature 2, zones 1,1,0.5, macula 0"),
+            ("zones 1,1,0.5, macula's margin 0", "temperature 2, zones 1,1,0.5, macula's margin 0"),
         ),
         (
-            ["--zones", "1,1,1", "1,0.5,0.1", "--macula", "2"],
-            ("zones 1,1,1, macula 2", "zones 1,0.5,0.1, macula 2"),
+            ["--zones", "1,1,1", "1,0.5,0.1", "--macula", "0.2"],
+            ("zones 1,1,1, macula's margin 0.2", "zones 1,0.5,0.1, macula's margin 0.2"),
         ),
-        (["--zones", "1,1,1", "--macula", "0", "8"], ("zones 1,1,1, macula 0", "zones 1,1,1, macula 8")),
+        (
+            ["--zones", "1,1,1", "--macula", "0", "1"],
+            ("zones 1,1,1, macula's margin 0", "zones 1,1,1, macula's margin 1"),
+        ),
     ):
         eye_agreement.main(["--data", "photos", *more])
         first, second = capsys.readouterr().out.splitlines()
@@ -83,8 +86,8 @@ def test_eye_agreement_of_the_command_line(capsys, monkeypatch):
     for more, error in (
         (["--temperature", "0"], "--temperature is 0.0, expected numbers > 0"),
         (["--zones", "1,1"], "zones are '1,1', three of 0.01 to 1 are expected"),
-        (["--macula", "-1"], "macula is '-1', a number from 0 to 100 is expected"),
-        (["--macula", "much"], "macula is 'much', a number from 0 to 100 is expected"),
+        (["--macula", "-1"], "macula is '-1', a number from 0 to 1 is expected"),
+        (["--macula", "much"], "macula is 'much', a number from 0 to 1 is expected"),
         (["--zones", "1,1,0"], "zones are '1,1,0', three of 0.01 to 1 are expected"),
     ):
         with pytest.raises(SystemExit):

@@ -12,7 +12,7 @@ from efiqa.contract import ZoneWeights
 
 def zones_of(area, bad):
     """Return zones of pictures whose macula is not known."""
-    return Zones(area, bad, np.zeros((len(area), 2)))
+    return Zones(area, bad, np.ones(len(area)))
 
 
 def drawn(count, telling, *, seed=0):
@@ -54,24 +54,40 @@ def test_weights_favour_the_zone_that_tells_the_labels(telling):
     assert better > _metrics.auroc(good, zones.scores(EQUAL)) + 0.02
 
 
-def test_scores_count_the_macula_in_addition():
-    zones = Zones(np.array([[10.0, 20, 30]]), np.array([[10.0, 0, 15]]), np.array([[8.0, 4]]))
-    assert zones.scores(EQUAL)[0] == pytest.approx(1 - (25 + 4) / (60 + 8))
-    assert zones.scores(ZoneWeights(1, 1, 0.1))[0] == pytest.approx(1 - (11.5 + 4) / (33 + 8))
-    assert zones.of_pictures(np.array([True])).scores(EQUAL) == zones.scores(EQUAL)
+def test_scores_are_bounded_by_what_can_be_seen_of_the_macula():
+    area, bad = np.array([[10.0, 20, 30]] * 2), np.array([[10.0, 0, 15]] * 2)
+    zones = Zones(area, bad, np.array([0.6, 0.3]))
+    assert zones.scores(EQUAL) == pytest.approx([1 - 25 / 60, 0.3])
+    assert zones.scores(ZoneWeights(1, 1, 0.1)) == pytest.approx([0.6, 0.3])
+    assert zones.of_pictures(np.array([False, True])).scores(EQUAL) == pytest.approx([0.3])
 
 
-def test_criterion_hands_the_weight_of_the_macula_on():
+def test_seen_of_macula_counts_cells_by_the_square_of_their_probability():
+    lost = np.array([[0.9, 0.1], [0.2, np.nan]], np.float32)
+    weights = np.array([[1, 0.5], [1, 0]], np.float32)
+    macula = np.array([[0.8, 0.4], [0.0, np.nan]], np.float32)
+    counted = 0.64 + 0.5 * 0.16
+    seen = zones_module.seen_of_macula
+    assert seen(lost, weights, macula) == pytest.approx(1 - (0.64 * 0.9 + 0.08 * 0.1) / counted)
+    assert seen(lost, weights, None) == 1
+    # A 400th of the visible area has to be of it.
+    least = np.sqrt(zones_module.SMALLEST_MACULA * 2.5)
+    for factor, expected in ((1.01, 1 - 0.9), (0.99, 1.0)):
+        macula = np.array([[factor * least, 0], [0, np.nan]], np.float32)
+        assert seen(lost, weights, macula) == pytest.approx(expected)
+
+
+def test_criterion_hands_the_margin_of_the_macula_on():
     levels, zones = drawn(300, 0)
     patients = [str(i) for i in range(300)]
     for scores in (zones, zones.scores(EQUAL)):
         result = criterion.fit_criterion(
-            levels, scores, patients, ("bad", "good"), folds=5, seed=1, macula_weight=8.0
+            levels, scores, patients, ("bad", "good"), folds=5, seed=1, macula_margin=0.125
         )
-        assert result.point.macula_weight == 8
-        assert result.point.to_dict()["macula_weight"] == 8
+        assert result.point.macula_margin == 0.125
+        assert result.point.to_dict()["macula_margin"] == 0.125
     plain = criterion.fit_criterion(levels, zones, patients, ("bad", "good"), folds=5, seed=1)
-    assert "macula_weight" not in plain.point.to_dict()
+    assert "macula_margin" not in plain.point.to_dict()
 
 
 @pytest.mark.parametrize("present", [EQUAL, ZoneWeights(1, 1, 0.25), ZoneWeights(0.5, 1, 0.5)])

@@ -241,7 +241,9 @@ typedef struct efiqa_report {
   const char* model_sha256;
   const char* contract_sha256;
   /* Why anatomy is hidden in this picture, and what helps. */
-  int32_t main_reason;     /* EFIQA_REASON_: the strongest one that reaches the model's limit */
+  /* EFIQA_REASON_: the strongest one that reaches the model's limit; where none does and the
+   * verdict is not good, that of the largest bad region with one. */
+  int32_t main_reason;
   int32_t remedy;          /* EFIQA_REMEDY_; none when the verdict is good */
   float remedy_clock_hour; /* of EFIQA_REMEDY_RECENTRE: (0, 12], 12 = up, 3 = right; else 0 */
   /* Share of the anatomy that each reason hides, 0..1; NaN where the model does not say. */
