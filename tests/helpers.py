@@ -30,7 +30,7 @@ TELLING = {
     "occlusion": ((0.0, 0.0, 0.0), -8.0),
     "not_a_fundus": ((-8.0, 0.0, 8.0), -4.0),  # blue is no retina
 }
-MACULA = {"macula": ((6.0, 0.0, -6.0), -1.0)}  # beside all of TELLING: red is one
+MACULA = {"macula": ((-6.0, 0.0, 0.0), 1.0)}  # beside all of TELLING: what is not red is one
 REPOSITORY = Path(__file__).resolve().parents[1]
 U8Array = NDArray[np.uint8]
 Channels = dict[str, tuple[tuple[float, float, float], float]]
