@@ -25,7 +25,15 @@ ByteArray = NDArray[np.uint8]
 FloatArray = NDArray[np.float32]
 MAX_ALPHA = 0.6  # the default of QualityReport.overlay
 # What torch's interpolate does by default, in ONNX's words.
-NEAREST = {"mode": b"nearest", "coordinate_transformation_mode": b"asymmetric", "nearest_mode": b"floor"}
+# Of F.interpolate, each mode of a Resize as the exporter writes it.
+RESIZES = {
+    "nearest": {
+        "mode": b"nearest",
+        "coordinate_transformation_mode": b"asymmetric",
+        "nearest_mode": b"floor",
+    },
+    "bilinear": {"mode": b"linear", "coordinate_transformation_mode": b"half_pixel"},
+}
 
 
 class TorchGraph:
@@ -91,9 +99,10 @@ def _operator(kind: str, attributes: dict[str, Any]) -> Callable[..., torch.Tens
         epsilon = attributes.get("epsilon", 1e-5)
         return lambda x, w, b, mean, var: F.batch_norm(x, mean, var, w, b, False, 0.0, epsilon)
     if kind == "Resize":
-        if {key: attributes.get(key) for key in NEAREST} != NEAREST:
-            raise ValueError(f"graph has a Resize with {attributes}, expected {NEAREST}")
-        return lambda x, roi, scales, sizes: F.interpolate(x, sizes.tolist()[2:])
+        modes = [mode for mode, expected in RESIZES.items() if expected.items() <= attributes.items()]
+        if not modes:
+            raise ValueError(f"graph has a Resize with {attributes}, expected one of {RESIZES}")
+        return lambda x, roi, scales, sizes: F.interpolate(x, sizes.tolist()[2:], mode=modes[0])
     plain: dict[str, Callable[..., torch.Tensor]] = {
         "Add": torch.add,
         "Mul": torch.mul,

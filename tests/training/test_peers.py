@@ -12,7 +12,7 @@ pytestmark = pytest.mark.train
 SAME = 1e-5  # sums of a few hundred float32 products in another order
 
 
-@pytest.mark.parametrize("layout", [(0, 0), (8, 1)])
+@pytest.mark.parametrize("layout", [(0, 0), (8, 1), (8, 1, 4, 1)])
 def test_torch_graph_exported_student_equals_onnx_runtime(tmp_path, layout):
     from benchmarks.peers import OnnxRuntimeNetwork, TorchGraph
     from efiqa.export import onnx_files
