@@ -12,6 +12,7 @@ from __future__ import annotations
 import zlib
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,12 @@ def macular_scores(reports: dict[str, list[QualityReport]], reading: Reading) ->
     }
 
 
+def bound_share(clean: Sequence[QualityReport], reading: Reading) -> float:
+    """Return the share of clean pictures whose score would be greater without the bound by the macula."""
+    free = replace(reading, macula_margin=1.0)
+    return float(np.mean([score_by(reading, each) < score_by(free, each) for each in clean]))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the figures of the model that the command line names."""
     parser = model_parser(__doc__)
@@ -80,8 +87,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for reading in readings_of(own_reading(runtime), options):
         found = macular_scores(reports, reading)
         shown = ", ".join(f"{name} {each['auroc']:.3f} ({each['fall']:+.3f})" for name, each in found.items())
-        count = len(reports["clean"])
-        print(f"{runtime.info.model_id}, {reading}: {shown}; {count} pictures")
+        clean = reports["clean"]
+        bound = bound_share(clean, reading)
+        print(f"{runtime.info.model_id}, {reading}: {shown}; {len(clean)} clean pictures, {bound:.1%} bound")
 
 
 if __name__ == "__main__":

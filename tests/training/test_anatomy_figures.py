@@ -192,6 +192,23 @@ def test_macular_defects_found_by_a_map_that_sees_dark_and_missed_by_one_that_se
     assert blind["kinds"]["all"]["recall"] == blind["kinds"]["all"]["cell_recall"] == 0
 
 
+def test_bound_share_counts_pictures_that_lose_by_the_bound(runtime, drawn_pictures):
+    from dataclasses import replace
+
+    from training.eye_agreement import Reading
+    from training.macular_scores import bound_share
+
+    report = runtime.assess(load_rgb(drawn_pictures[0].path))
+    lost = np.full_like(report.map, 0.1)
+    lost[10:14, 10:14] = 0.8
+    there, elsewhere = np.zeros_like(lost), np.zeros_like(lost)
+    there[10:14, 10:14] = elsewhere[2:6, 10:14] = 1
+    weights = np.ones_like(lost)
+    shown = [replace(report, map=lost, weights=weights, macula=each) for each in (there, elsewhere, None)]
+    assert bound_share(shown, Reading(macula_margin=0.2)) == pytest.approx(1 / 3)
+    assert bound_share(shown, Reading(macula_margin=0.9)) == 0
+
+
 def test_macular_scores_fall_by_what_the_map_sees_and_more_where_the_centre_counts_more(
     runtime, drawn_pictures
 ):

@@ -12,14 +12,14 @@ pytestmark = pytest.mark.train
 SAME = 1e-5  # sums of a few hundred float32 products in another order
 
 
-@pytest.mark.parametrize("layout", [(0, 0), (8, 1), (8, 1, 4, 1)])
-def test_torch_graph_exported_student_equals_onnx_runtime(tmp_path, layout):
+@pytest.mark.parametrize("readers", [(0, 0), (8, 1), (8, 1, 4, 1)])
+def test_torch_graph_exported_student_equals_onnx_runtime(tmp_path, readers):
     from benchmarks.peers import OnnxRuntimeNetwork, TorchGraph
     from efiqa.export import onnx_files
     from training.student import Shape, Student
 
     torch.manual_seed(0)
-    model = Student(Shape(16, 24, 1, *layout), pretrained=False).eval()
+    model = Student(Shape(16, 24, 1, *readers), pretrained=False).eval()
     path = tmp_path / "student.onnx"
     path.write_bytes(onnx_files.serialised(onnx_files.trace(model, 64)))
     image = np.random.default_rng(0).standard_normal((1, 3, 64, 64)).astype(np.float32)
