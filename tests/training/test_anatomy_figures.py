@@ -195,14 +195,15 @@ def test_macular_defects_found_by_a_map_that_sees_dark_and_missed_by_one_that_se
 def test_bound_share_counts_pictures_that_lose_by_the_bound(runtime, drawn_pictures):
     from dataclasses import replace
 
+    from training.data import load_rgb
     from training.eye_agreement import Reading
     from training.macular_scores import bound_share
 
     report = runtime.assess(load_rgb(drawn_pictures[0].path))
     lost = np.full_like(report.map, 0.1)
-    lost[10:14, 10:14] = 0.8
+    lost[4:6, 4:6] = 0.8
     there, elsewhere = np.zeros_like(lost), np.zeros_like(lost)
-    there[10:14, 10:14] = elsewhere[2:6, 10:14] = 1
+    there[4:6, 4:6] = elsewhere[1:3, 4:6] = 1
     weights = np.ones_like(lost)
     shown = [replace(report, map=lost, weights=weights, macula=each) for each in (there, elsewhere, None)]
     assert bound_share(shown, Reading(macula_margin=0.2)) == pytest.approx(1 / 3)
