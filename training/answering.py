@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,7 +12,7 @@ from torch import nn
 
 from training.data import CropSet
 from training.loop import Batch, LoopSettings, train
-from training.student import Student, load_student, save_student, teaching_of
+from training.student import Student, load_student, save_student, teaching_of, widened
 from training.student_samples import StudentSamples, StudentSettings
 
 
@@ -39,6 +40,21 @@ class Answering(nn.Module):
         self.student.head.weight[self._rows] = self.answer.weight
         self.student.head.bias[self._rows] = self.answer.bias
         return self.student
+
+
+def with_reader(student: Student, width: int, rounds: int, *, reader: str, channel: int) -> Answering:
+    """Return ``student`` with a ``reader`` of that shape that learns ``channel``; one that it has learns on.
+
+    Raises:
+        ValueError: its reader is of another shape.
+    """
+    names = f"{reader}_width", f"{reader}_rounds"
+    had = tuple(getattr(student.shape, name) for name in names)
+    if had == (0, 0):
+        student = widened(student, replace(student.shape, **dict(zip(names, (width, rounds), strict=True))))
+    elif had != (width, rounds):
+        raise ValueError(f"{' and '.join(names)} are {width}, {rounds}, the student's {had}")
+    return Answering(student, reader, channel)
 
 
 def learned(

@@ -20,11 +20,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from training import answering
-from training.answering import Answering, learned
+from training.answering import learned, with_reader
 from training.loop import Batch, LoopSettings
 from training.refusal_answer import LEARNT
 from training.settings import settings
-from training.student import Student, shares, widened
+from training.student import Student, shares
 from training.student_samples import MACULA, StudentSamples, StudentSettings, Teaching
 
 PLACED = "macula.pt"
@@ -43,18 +43,7 @@ class MaculaSettings:
     loop: LoopSettings
 
 
-def placing(student: Student, width: int, rounds: int) -> Answering:
-    """Return ``student`` with a place that learns where the macula is; one that it has goes on learning.
-
-    Raises:
-        ValueError: its place is of another shape.
-    """
-    had = (student.shape.place_width, student.shape.place_rounds)
-    if had == (0, 0):
-        student = widened(student, replace(student.shape, place_width=width, place_rounds=rounds))
-    elif had != (width, rounds):
-        raise ValueError(f"place_width and place_rounds are {width}, {rounds}, the student's {had}")
-    return Answering(student, "place", MACULA)
+placing = partial(with_reader, reader="place", channel=MACULA)
 
 
 def macula_loss(model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:

@@ -18,14 +18,13 @@ from lightning.fabric import Fabric
 from torch import nn
 
 from training import answering
-from training.answering import Answering, learned
+from training.answering import learned, with_reader
 from training.loop import Batch, LoopSettings
 from training.settings import settings
 from training.student import (
     Student,
     refusal_entropy,
     shares,
-    widened,
 )
 from training.student_samples import NOT_A_FUNDUS, StudentSamples, StudentSettings, Teaching
 
@@ -48,18 +47,7 @@ class RefusalSettings:
     loop: LoopSettings
 
 
-def refusing(student: Student, width: int, rounds: int) -> Answering:
-    """Return ``student`` with a layout that learns "not a fundus"; one that it has goes on learning.
-
-    Raises:
-        ValueError: its layout is of another shape.
-    """
-    had = (student.shape.layout_width, student.shape.layout_rounds)
-    if had == (0, 0):
-        student = widened(student, replace(student.shape, layout_width=width, layout_rounds=rounds))
-    elif had != (width, rounds):
-        raise ValueError(f"layout_width and layout_rounds are {width}, {rounds}, the student's {had}")
-    return Answering(student, "layout", NOT_A_FUNDUS)
+refusing = partial(with_reader, reader="layout", channel=NOT_A_FUNDUS)
 
 
 def refusal_loss(model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
