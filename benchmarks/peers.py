@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 ByteArray = NDArray[np.uint8]
 FloatArray = NDArray[np.float32]
 MAX_ALPHA = 0.6  # the default of QualityReport.overlay
-# What torch's interpolate does by default, in ONNX's words.
-# Of F.interpolate, each mode of a Resize as the exporter writes it.
+# Modes of torch's interpolate, in ONNX's words.
 RESIZES = {
     "nearest": {
         "mode": b"nearest",

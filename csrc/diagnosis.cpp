@@ -75,14 +75,14 @@ void diagnose_picture(const Contract& contract, const GridSums& sums, Report& re
   diagnosis.strengths[strength_of_reason(Reason::kFieldCut)] = cut.share;
   diagnosis.main_reason = find_main_reason(diagnosis, contract.picture_min_strength);
   if (report.verdict != Verdict::kGood) {
-    for (const Region& region : report.regions) {  // what hides a macula is little of the whole
-      if (diagnosis.main_reason != Reason::kNone) break;
-      diagnosis.main_reason = region.diagnosis.main_reason;
-    }
     DefectPlace place;
     if (diagnosis.main_reason == Reason::kFieldCut) place.clock_hour = cut.clock_hour;
     for (const Region& region : report.regions) {  // largest first
-      if (region.diagnosis.main_reason != diagnosis.main_reason) continue;
+      const Reason reason = region.diagnosis.main_reason;
+      if (reason == Reason::kNone) continue;
+      // What hides a macula is little of the whole.
+      if (diagnosis.main_reason == Reason::kNone) diagnosis.main_reason = reason;
+      if (reason != diagnosis.main_reason) continue;
       place = place_of(region);
       break;
     }

@@ -21,11 +21,7 @@ from training import answering
 from training.answering import learned, with_reader
 from training.loop import Batch, LoopSettings
 from training.settings import settings
-from training.student import (
-    Student,
-    refusal_entropy,
-    shares,
-)
+from training.student import Student, refusal_entropy, shares
 from training.student_samples import NOT_A_FUNDUS, StudentSamples, StudentSettings, Teaching
 
 STUDENT, LEARNT = "student.pt", "refusal.pt"

@@ -6,8 +6,6 @@ picture came from stays as it was.
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -125,11 +123,13 @@ def exported_readers(name: str) -> tuple[int, int, int, int]:
         FileNotFoundError: there is no such model.
     """
     stored = _stored_student(name)
-    rounds = Counter(re.findall(r"(layout|place)\.rounds\.\d+\.spread\.weight\b", "\n".join(stored)))
-    layout, place = (
-        (len(stored.get(f"{each}.fold.weight", ())), rounds[each]) for each in ("layout", "place")
-    )
-    return *layout, *place
+
+    def shape(reader: str) -> tuple[int, int]:
+        rounds = f"{reader}.rounds."
+        count = sum(key.startswith(rounds) and key.endswith(".spread.weight") for key in stored)
+        return len(stored.get(f"{reader}.fold.weight", ())), count
+
+    return *shape("layout"), *shape("place")
 
 
 @torch.no_grad()
