@@ -89,6 +89,7 @@ class Report(ctypes.Structure):
         ("reason_strengths", ctypes.c_float * 6),
         ("not_a_fundus", ctypes.c_float),
         ("macula", ctypes.c_void_p),
+        ("optic_disc", ctypes.c_void_p),
     )
 
 

@@ -8,6 +8,7 @@
 
 #include "contract.h"
 #include "engine.h"
+#include "grid_report.h"
 #include "names.h"
 #include "status.h"
 
@@ -47,6 +48,7 @@ PYBIND11_MODULE(_core, module) {
   module.attr("MIN_PARITY_COSINE") = kMinParityCosine;
   module.attr("MIN_PARITY_PATCH_COSINE_P1") = kMinParityPatchCosineP1;
   module.attr("MAX_PARITY_RELATIVE_FROBENIUS") = kMaxParityRelativeFrobenius;
+  module.attr("MIN_LANDMARK_SHARE") = kMinLandmarkShare;
   register_errors(module);
   register_device_array(module);
   register_report(module);

@@ -19,19 +19,27 @@ namespace efiqa {
 namespace {
 
 // Read-only view of `values`, which `owner` keeps alive.
-py::array grid_array(const py::object& owner, const std::vector<float>& values, int height,
-                     int width) {
-  py::array_t<float> array({height, width}, values.data(), owner);
+py::array grid_array(const py::object& owner, const float* values, int height, int width) {
+  py::array_t<float> array({height, width}, values, owner);
   array.attr("setflags")(py::arg("write") = false);
   return array;
 }
 
-// What gives Python this grid of a report; None where the model does not say it.
+// What gives Python this grid of a report.
 auto grid_getter(std::vector<float> Report::* grid) {
-  return [grid](const py::object& self) -> py::object {
+  return [grid](const py::object& self) {
     const Report& r = self.cast<const Report&>();
-    if ((r.*grid).empty()) return py::none();
-    return grid_array(self, r.*grid, r.grid_height, r.grid_width);
+    return grid_array(self, (r.*grid).data(), r.grid_height, r.grid_width);
+  };
+}
+
+// Likewise; None where the model does not find it.
+auto landmark_getter(Landmark landmark) {
+  return [landmark](const py::object& self) -> py::object {
+    const Report& r = self.cast<const Report&>();
+    const float* values = r.landmark(landmark);
+    if (values == nullptr) return py::none();
+    return grid_array(self, values, r.grid_height, r.grid_width);
   };
 }
 
@@ -127,7 +135,8 @@ void register_report(py::module_& module) {
           [](const Report& r) { return std::make_tuple(r.frame_height_px, r.frame_width_px); })
       .def_property_readonly("map", grid_getter(&Report::map))
       .def_property_readonly("weights", grid_getter(&Report::weights))
-      .def_property_readonly("macula", grid_getter(&Report::macula))
+      .def_property_readonly("macula", landmark_getter(Landmark::kMacula))
+      .def_property_readonly("optic_disc", landmark_getter(Landmark::kOpticDisc))
       .def_property_readonly("regions", [](const Report& r) { return r.regions; })
       .def_property_readonly("timings_ms", [](const Report& r) { return timings_dict(r.timings); });
 }

@@ -179,7 +179,8 @@ void fill_report(const Report& report, efiqa_report& out) {
   out.weights = report.weights.data();
   fill_diagnosis(report.diagnosis, out);
   out.not_a_fundus = report.not_a_fundus;
-  out.macula = report.macula.empty() ? nullptr : report.macula.data();
+  out.macula = report.landmark(Landmark::kMacula);
+  out.optic_disc = report.landmark(Landmark::kOpticDisc);
 }
 
 namespace {

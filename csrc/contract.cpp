@@ -1,5 +1,6 @@
 #include "contract.h"
 
+#include <algorithm>
 #include <string>
 
 #include "contract_field.h"
@@ -70,15 +71,17 @@ void read_input(const Field& input, Contract& contract) {
   }
 }
 
-// The number of channels says which they are; there are five lists.
+// The number of channels says which they are; there are six lists.
 void read_channels(const Field& channels, Contract& contract) {
   const std::string rule =
-      "an array of 1, 2, 6, 7 or 8 channels: anatomy_not_visible, then the five reasons or none of "
-      "them, then not_a_fundus or not, then macula, if all others are there, or not";
-  const std::size_t count = channels.count(1, kReasonChannels + 3, rule);
+      "an array of 1, 2 or 6 to 9 channels: anatomy_not_visible, then the five reasons or none of "
+      "them, then not_a_fundus or not, then, if all others are there, macula, or macula and "
+      "optic_disc, or neither";
+  constexpr int kOthers = kReasonChannels + 2;
+  const std::size_t count = channels.count(1, kOthers + kLandmarks, rule);
   contract.has_reasons = count > kReasonChannels;
-  contract.has_macula = count == kReasonChannels + 3;
-  contract.has_not_a_fundus = contract.has_macula || count % kReasonChannels == 2;
+  contract.landmark_count = std::max(static_cast<int>(count) - kOthers, 0);
+  contract.has_not_a_fundus = contract.landmark_count > 0 || count % kReasonChannels == 2;
   if (count != static_cast<std::size_t>(contract.channel_count())) channels.fail(rule);
   for (std::size_t i = 0; i < count; ++i) {
     channels.item(i).expect_word(contract.channel_name(static_cast<int>(i)));
@@ -136,11 +139,17 @@ void read_zone_weights(const Field& weights, OperatingPoint& point) {
   }
 }
 
-void read_macula_margin(const Field& margin, const Contract& contract, OperatingPoint& point) {
-  if (!contract.has_macula) {
-    margin.fail("no such field, because output.channels does not list macula");
+void read_landmark_margins(const Field& limits, const Contract& contract, OperatingPoint& point) {
+  for (int i = 0; i < kLandmarks; ++i) {
+    const char* name = kLandmarkMarginNames[i];
+    if (limits.value().find(name) == nullptr) continue;
+    const Field margin = limits[name];
+    if (i >= contract.landmark_count) {
+      margin.fail("no such field, because output.channels does not list " +
+                  std::string(kLandmarkNames[i]));
+    }
+    point.landmark_margins[i] = margin.number(0, 1, "a number from 0 to 1");
   }
-  point.macula_margin = margin.number(0, 1, "a number from 0 to 1");
 }
 
 void read_operating_points(const Field& points, Contract& contract) {
@@ -154,7 +163,7 @@ void read_operating_points(const Field& points, Contract& contract) {
     const Field limits = points[member.first];
     if (!Field::is_name(member.first)) limits.fail_name(member.first);
     limits.expect_members({"good_min_score", "usable_min_score"},
-                          {"zone_weights", "macula_margin"});
+                          {"zone_weights", kLandmarkMarginNames[0], kLandmarkMarginNames[1]});
     OperatingPoint point;
     point.name = member.first;
     point.good_min_score = limits["good_min_score"].number(0, 1, "a number from 0 to 1");
@@ -165,9 +174,7 @@ void read_operating_points(const Field& points, Contract& contract) {
     if (limits.value().find("zone_weights") != nullptr) {
       read_zone_weights(limits["zone_weights"], point);
     }
-    if (limits.value().find("macula_margin") != nullptr) {
-      read_macula_margin(limits["macula_margin"], contract, point);
-    }
+    read_landmark_margins(limits, contract, point);
     contract.operating_points.push_back(std::move(point));
   }
 }
@@ -276,7 +283,9 @@ const OperatingPoint* find_operating_point(const Contract& contract, const std::
 
 const char* Contract::channel_name(int channel) const {
   if (channel == 0) return "anatomy_not_visible";
-  if (has_macula && channel == macula_channel()) return "macula";
+  if (landmark_count > 0 && channel >= first_landmark_channel()) {
+    return kLandmarkNames[channel - first_landmark_channel()];
+  }
   if (has_not_a_fundus && channel == not_a_fundus_channel()) {
     return reason_name(Reason::kNotAFundus);
   }

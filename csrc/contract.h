@@ -29,7 +29,8 @@ struct OperatingPoint {
   float good_min_score = 0;                // verdict good from here
   float usable_min_score = 0;              // verdict usable from here, reject below
   float zone_weights[kZones] = {1, 1, 1};  // how much a visible area counts in the score
-  float macula_margin = 1;  // how far the score may lie above the visible share of the macula
+  // How far the score may lie above the visible share of each landmark.
+  float landmark_margins[kLandmarks] = {1, 1};
 };
 
 // safetensors beside the contract: `inputs` (N, 3, H, W) and the reference's `logits` (N, C, h, w),
@@ -68,11 +69,11 @@ struct Contract {
   int grid_width = 0;
   int grid_height = 0;
   // The output is (1, C, h, w): channel 0 is the probability that anatomy is NOT visible, then come
-  // the strengths of the reasons, then the probability that the picture shows no fundus, then the
-  // probability that a cell is of the macula.
+  // the strengths of the reasons, then the probability that the picture shows no fundus, then those
+  // that a cell is of a landmark.
   bool has_reasons = false;  // kReasonChannels channels from 1 on
   bool has_not_a_fundus = false;
-  bool has_macula = false;      // only beside all others
+  int landmark_count = 0;       // the first ones of Landmark; only beside all others
   float calibration_scale = 1;  // of channel 0: probability = sigmoid(scale * logit + offset)
   float calibration_offset = 0;
   float region_threshold = 0.5f;  // a cell from here on belongs to a bad region
@@ -90,11 +91,11 @@ struct Contract {
   std::string backbone, backbone_licence, adapter, training_data, licence;
 
   int channel_count() const {
-    return not_a_fundus_channel() + (has_not_a_fundus ? 1 : 0) + (has_macula ? 1 : 0);
+    return not_a_fundus_channel() + (has_not_a_fundus ? 1 : 0) + landmark_count;
   }
   // Where they are, if they are there.
   int not_a_fundus_channel() const { return 1 + (has_reasons ? kReasonChannels : 0); }
-  int macula_channel() const { return not_a_fundus_channel() + 1; }
+  int first_landmark_channel() const { return not_a_fundus_channel() + 1; }
   const char* channel_name(int channel) const;  // "anatomy_not_visible", "under_exposed", ...
 
   // Throws Error(kInvalidArgument) that lists the names there are. Empty: the default one.

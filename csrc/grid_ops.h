@@ -112,7 +112,9 @@ struct CellValues {
   const float* strengths =
       nullptr;                     // (kReasonChannels, h, w); null: the model has no such channels
   const float* weights = nullptr;  // (h, w); where it is 0 the others say nothing
-  const float* macula = nullptr;   // (h, w) probability of being of it; null as above
+  // (landmark_count, h, w) probabilities of being of each
+  const float* landmarks = nullptr;
+  int landmark_count = 0;
 };
 
 // Rings around the grid's middle, by the distance of a cell's centre in halves of the grid's side:
@@ -133,8 +135,9 @@ struct GridSums {
   double weighted_probabilities[kZones];
   double weighted_strengths[kReasonChannels];
   double weighted_not_a_fundus;  // of the logit
-  double macula_weight;          // of the macula: weighted by the square of its probability, too
-  double macula_probability;     // of the map, weighted likewise
+  // Of each landmark: weighted by the square of its probability, too; and of the map, likewise.
+  double landmark_weights[kLandmarks];
+  double landmark_probabilities[kLandmarks];
 };
 
 constexpr int kSumLanes = 256;
@@ -166,10 +169,12 @@ EFIQA_HOST_DEVICE GridSums add_up_grid(const Block& block, int width, int height
         if (not_a_fundus != nullptr) {
           sums.weighted_not_a_fundus = weight * static_cast<double>(not_a_fundus[cell]);
         }
-        if (values.macula != nullptr) {
-          const auto macula = static_cast<double>(values.macula[cell]);
-          sums.macula_weight = weight * macula * macula;
-          sums.macula_probability = sums.macula_weight * static_cast<double>(values.map[cell]);
+        for (int i = 0; i < kLandmarks; ++i) {
+          if (i >= values.landmark_count) continue;
+          const auto near = static_cast<double>(values.landmarks[i * cells + cell]);
+          sums.landmark_weights[i] = weight * near * near;
+          sums.landmark_probabilities[i] =
+              sums.landmark_weights[i] * static_cast<double>(values.map[cell]);
         }
         return sums;
       },
@@ -183,8 +188,10 @@ EFIQA_HOST_DEVICE GridSums add_up_grid(const Block& block, int width, int height
           a.weighted_strengths[i] += b.weighted_strengths[i];
         }
         a.weighted_not_a_fundus += b.weighted_not_a_fundus;
-        a.macula_weight += b.macula_weight;
-        a.macula_probability += b.macula_probability;
+        for (int i = 0; i < kLandmarks; ++i) {
+          a.landmark_weights[i] += b.landmark_weights[i];
+          a.landmark_probabilities[i] += b.landmark_probabilities[i];
+        }
         return a;
       },
       lanes);

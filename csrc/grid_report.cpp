@@ -14,9 +14,6 @@ namespace {
 // Of the radius: nearer to the centre a direction would be made of rounding errors.
 constexpr double kCenterDistance = 1e-3;
 
-// Of the visible area: a picture shows no macula where less than that is probably of one.
-constexpr double kMinMaculaShare = 1.0 / 400;
-
 float nan_value() { return std::numeric_limits<float>::quiet_NaN(); }
 
 Region region_of(const Contract& contract, const Component& group, const Report& report,
@@ -56,7 +53,7 @@ Region region_of(const Contract& contract, const Component& group, const Report&
 }
 
 // Share of the visible area that shows its anatomy, zones counted as the operating point says; and
-// not above that of the macula, where there is one, by more than the point's margin.
+// not above that of a landmark, where there is one, by more than the point's margin for it.
 float score_of(const GridSums& sums, const OperatingPoint& operating_point = {}) {
   double weight = 0, probability = 0;
   for (int zone = 0; zone < kZones; ++zone) {
@@ -64,11 +61,13 @@ float score_of(const GridSums& sums, const OperatingPoint& operating_point = {})
     weight += counted * sums.zone_weights[zone];
     probability += counted * sums.weighted_probabilities[zone];
   }
-  const double score = 1 - probability / weight;
-  if (sums.macula_weight < kMinMaculaShare * sums.weight) return static_cast<float>(score);
-  const double macula = 1 - sums.macula_probability / sums.macula_weight;
-  const auto margin = static_cast<double>(operating_point.macula_margin);
-  return static_cast<float>(std::min(score, macula + margin));
+  double score = 1 - probability / weight;
+  for (int i = 0; i < kLandmarks; ++i) {
+    if (sums.landmark_weights[i] < kMinLandmarkShare * sums.weight) continue;
+    const double seen = 1 - sums.landmark_probabilities[i] / sums.landmark_weights[i];
+    score = std::min(score, seen + static_cast<double>(operating_point.landmark_margins[i]));
+  }
+  return static_cast<float>(score);
 }
 
 }  // namespace
@@ -84,7 +83,7 @@ void clear_report(const Contract& contract, Report& report) {
   report.regions.reserve(kMaxRegions);
   report.map.assign(cells, nan_value());
   report.weights.assign(cells, 0.0f);
-  report.macula.assign(contract.has_macula ? cells : 0, nan_value());
+  report.landmarks.assign(contract.landmark_count * cells, nan_value());
   report.diagnosis = Diagnosis();
   report.diagnosis.remedy = Remedy::kFindRetina;
   report.not_a_fundus = nan_value();

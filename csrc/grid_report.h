@@ -8,8 +8,11 @@
 
 namespace efiqa {
 
+// Of the visible area: a picture shows no macula, no disc, where less than that is probably of one.
+constexpr double kMinLandmarkShare = 1.0 / 400;
+
 // The report of a frame without a field of view: no score, no regions, no diagnosis, empty map,
-// weights and macula of the contract's grid.
+// weights and landmarks of the contract's grid.
 void clear_report(const Contract& contract, Report& report);
 
 // Throws Error(kEngineFailure) that names channel and cell of the value at `index` of the output.

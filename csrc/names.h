@@ -44,6 +44,9 @@ constexpr Named<TensorRtFlavour> kTensorRtFlavourNames[] = {
     {"tensorrt", TensorRtFlavour::kTensorRt}, {"tensorrt_rtx", TensorRtFlavour::kTensorRtRtx}};
 
 constexpr const char* kZoneNames[kZones] = {"center", "middle", "periphery"};
+// In the order of Landmark.
+constexpr const char* kLandmarkNames[kLandmarks] = {"macula", "optic_disc"};
+constexpr const char* kLandmarkMarginNames[kLandmarks] = {"macula_margin", "optic_disc_margin"};
 
 // "rgb, bgr, gray, ...", for messages.
 template <typename Value, std::size_t kCount>

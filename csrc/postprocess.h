@@ -10,7 +10,7 @@
 
 namespace efiqa {
 
-// Fills map, weights, macula, score, verdict, reason, regions, diagnosis and not_a_fundus of
+// Fills map, weights, landmarks, score, verdict, reason, regions, diagnosis and not_a_fundus of
 // `report`, whose fov and crop are set. Buffers are made once for the contract's grid. Not
 // thread-safe.
 class Postprocessor {

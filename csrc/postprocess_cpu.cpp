@@ -44,17 +44,17 @@ void Postprocessor::run(const float* logits, const OperatingPoint& operating_poi
                                 static_cast<double>(contract_.calibration_offset)};
   Scratch& s = *scratch_;
   const CellValues values{report.map.data(), contract_.has_reasons ? s.strengths.data() : nullptr,
-                          report.weights.data(),
-                          contract_.has_macula ? report.macula.data() : nullptr};
+                          report.weights.data(), report.landmarks.data(), contract_.landmark_count};
   for (int i = 0; i < cells; ++i) {
     if (!(report.weights[i] > 0)) continue;
     report.map[i] = probability_of(calibration, logits[i]);
     for (int c = 0; contract_.has_reasons && c < kReasonChannels; ++c) {
       s.strengths[c * cells + i] = probability_of(logits[(c + 1) * cells + i]);
     }
-    if (contract_.has_macula) {
-      report.macula[i] =
-          probability_of(static_cast<double>(logits[contract_.macula_channel() * cells + i]));
+    for (int c = 0; c < contract_.landmark_count; ++c) {
+      const int channel = contract_.first_landmark_channel() + c;
+      report.landmarks[c * cells + i] =
+          probability_of(static_cast<double>(logits[channel * cells + i]));
     }
   }
   const float* not_a_fundus =

@@ -19,7 +19,7 @@ constexpr int kMaxThreads = 512;  // 128 registers each: double precision needs 
 constexpr int kMaxRimCells = 1024;
 constexpr int kColormaps = 4;
 
-// Goes to the host as it is, with map, weights and macula behind it.
+// Goes to the host as it is, with map, weights and landmarks behind it.
 struct GridResult {
   DeviceField field;
   int bad_index;  // of the first value of the output that is not finite; INT_MAX: none
@@ -39,9 +39,10 @@ struct GridWork {
   GridResult* result = nullptr;
   float* map = nullptr;
   float* weights = nullptr;
-  float* strengths = nullptr;            // null: the model has no such channels
-  const float* macula_logits = nullptr;  // the channel in `logits`; null: there is none
-  float* macula = nullptr;
+  float* strengths = nullptr;              // null: the model has no such channels
+  const float* landmark_logits = nullptr;  // the first of `landmark_count` channels in `logits`
+  float* landmarks = nullptr;
+  int landmark_count = 0;
   ComponentScratch components;
 };
 
@@ -83,7 +84,7 @@ __global__ void __launch_bounds__(kMaxThreads, 1) grid_kernel(const GridWork wor
   block.for_each(cells, [&](int cell) {
     work.map[cell] = NAN;
     work.weights[cell] = 0;
-    if (work.macula != nullptr) work.macula[cell] = NAN;
+    for (int i = 0; i < work.landmark_count; ++i) work.landmarks[i * cells + cell] = NAN;
   });
   if (!grid.fov.found()) return;
   block.for_each(cells * work.channels, [&](int i) {
@@ -101,12 +102,14 @@ __global__ void __launch_bounds__(kMaxThreads, 1) grid_kernel(const GridWork wor
   block.for_each(cells, [&](int cell) {
     if (work.weights[cell] > 0) {
       work.map[cell] = probability_of(work.calibration, work.logits[cell]);
-      if (work.macula != nullptr) {
-        work.macula[cell] = probability_of(static_cast<double>(work.macula_logits[cell]));
+      for (int i = 0; i < work.landmark_count; ++i) {
+        work.landmarks[i * cells + cell] =
+            probability_of(static_cast<double>(work.landmark_logits[i * cells + cell]));
       }
     }
   });
-  const CellValues values{work.map, work.strengths, work.weights, work.macula};
+  const CellValues values{work.map, work.strengths, work.weights, work.landmarks,
+                          work.landmark_count};
   if (work.strengths != nullptr) {
     block.for_each(cells * kReasonChannels, [&](int i) {
       if (work.weights[i % cells] > 0) {
@@ -138,7 +141,8 @@ struct DevicePostprocessor::Buffers {
   explicit Buffers(const Contract& of)
       : contract(of),
         cells(static_cast<std::size_t>(of.grid_width) * static_cast<std::size_t>(of.grid_height)),
-        result_bytes(sizeof(GridResult) + (of.has_macula ? 3 : 2) * cells * sizeof(float)),
+        landmark_cells(static_cast<std::size_t>(of.landmark_count) * cells),
+        result_bytes(sizeof(GridResult) + (2 * cells + landmark_cells) * sizeof(float)),
         result(result_bytes),
         host(result_bytes),
         parent(cells),
@@ -162,15 +166,15 @@ struct DevicePostprocessor::Buffers {
   }
   float* map() const { return grid_of(result.data()); }
   float* weights() const { return map() + cells; }
-  float* macula() const { return contract.has_macula ? map() + 2 * cells : nullptr; }
+  float* landmarks() const { return map() + 2 * cells; }
   OverlayGrid overlay_grid() const {
     return {grid_cells.data(), grid_means.data(), counters.data() + 1, contract.grid_width,
             contract.grid_height};
   }
 
   const Contract& contract;
-  std::size_t cells, result_bytes;
-  DeviceBuffer<std::byte> result;  // GridResult, map, weights, macula if there is one
+  std::size_t cells, landmark_cells, result_bytes;
+  DeviceBuffer<std::byte> result;  // GridResult, map, weights, landmarks
   PinnedBuffer<std::byte> host;    // its copy
   DeviceBuffer<std::int32_t> parent, roots, counters;
   DeviceBuffer<Component> by_root;
@@ -194,9 +198,11 @@ void DevicePostprocessor::enqueue(const float* logits, const DeviceField* field,
     work.not_a_fundus =
         logits + static_cast<std::size_t>(b.contract.not_a_fundus_channel()) * b.cells;
   }
-  if (b.contract.has_macula) {
-    work.macula_logits = logits + static_cast<std::size_t>(b.contract.macula_channel()) * b.cells;
-    work.macula = b.macula();
+  if (b.contract.landmark_count > 0) {
+    work.landmark_logits =
+        logits + static_cast<std::size_t>(b.contract.first_landmark_channel()) * b.cells;
+    work.landmarks = b.landmarks();
+    work.landmark_count = b.contract.landmark_count;
   }
   work.field = field;
   work.width = b.contract.grid_width;
@@ -228,9 +234,7 @@ void DevicePostprocessor::read(const OperatingPoint& operating_point, Report& re
   const float* grid = Buffers::grid_of(b.host.data());
   std::copy(grid, grid + b.cells, report.map.begin());
   std::copy(grid + b.cells, grid + 2 * b.cells, report.weights.begin());
-  if (b.contract.has_macula) {
-    std::copy(grid + 2 * b.cells, grid + 3 * b.cells, report.macula.begin());
-  }
+  std::copy_n(grid + 2 * b.cells, b.landmark_cells, report.landmarks.begin());
   grade(b.contract, result.sums, result.components, result.component_count, operating_point,
         report);
 }

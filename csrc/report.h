@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <vector>
@@ -29,12 +30,15 @@ enum class Reason : std::int32_t {
 constexpr int kReasonStrengths = 6;  // of the reasons from kUnderExposed on
 constexpr int kReasonChannels = 5;   // the first ones, which a network answers; then comes geometry
 constexpr int kZones = 3;            // of the grid: centre, middle, periphery
+constexpr int kLandmarks = 2;        // of a retina, which a network may find, seen or hidden
 constexpr Reason reason_of_strength(int index) {
   return static_cast<Reason>(static_cast<int>(Reason::kUnderExposed) + index);
 }
 constexpr int strength_of_reason(Reason reason) {
   return static_cast<int>(reason) - static_cast<int>(Reason::kUnderExposed);
 }
+
+enum class Landmark : std::int32_t { kMacula = 0, kOpticDisc = 1 };
 
 // What the operator can do. The words are remedy.h's.
 enum class Remedy : std::int32_t {
@@ -90,15 +94,21 @@ struct Report {
   int grid_width = 0, grid_height = 0;
   std::vector<float> map;  // (grid_height, grid_width) P(anatomy NOT visible); NaN where weight 0
   std::vector<float> weights;  // share of each cell inside the field of view, 0..1
-  // As the map, P(the cell lies within one disc diameter of the fovea, hidden or not); empty where
-  // the model does not say.
-  std::vector<float> macula;
+  // (landmarks that the model finds, grid_height, grid_width), as the map: P(the cell lies within
+  // one disc diameter of the fovea, of the optic disc's centre, hidden or not).
+  std::vector<float> landmarks;
   std::vector<Region> regions;  // largest area first
   Diagnosis diagnosis;          // of the picture
   // Probability that the picture shows no fundus; NaN where the model does not say, and without a
   // field of view.
   float not_a_fundus = std::numeric_limits<float>::quiet_NaN();
   Timings timings;
+
+  // (grid_height, grid_width); null where the model does not find it.
+  const float* landmark(Landmark which) const {
+    const std::size_t begin = static_cast<std::size_t>(which) * map.size();
+    return begin < landmarks.size() ? landmarks.data() + begin : nullptr;
+  }
 };
 
 const char* verdict_name(Verdict verdict) noexcept;   // "unknown" "reject" "usable" "good"

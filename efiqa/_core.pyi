@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 __version__: Final[str]
 CONTRACT_VERSION: Final[int]
+MIN_LANDMARK_SHARE: Final[float]  # of the visible area
 MIN_PARITY_COSINE: Final[float]
 MIN_PARITY_PATCH_COSINE_P1: Final[float]
 MAX_PARITY_RELATIVE_FROBENIUS: Final[float]
@@ -66,6 +67,7 @@ class Report:
     map: NDArray[np.float32]  # (h, w), NaN outside the field of view
     weights: NDArray[np.float32]  # (h, w), 0..1
     macula: NDArray[np.float32] | None  # (h, w), NaN outside the field of view
+    optic_disc: NDArray[np.float32] | None  # likewise
     regions: list[Region]
     reasons: dict[str, float]  # strengths, 0..1, without those that the model does not say
     main_reason: str  # "" for none

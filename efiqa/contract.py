@@ -32,32 +32,38 @@ class ZoneWeights:
 class OperatingPoint:
     """Least scores, 0..1, of the verdicts ``good`` and ``usable``; below is ``reject``.
 
-    ``zone_weights``: of the score; None where every visible area counts the same. ``macula_margin``, 0..1:
-    the score is at most so much above the share of the macula that can be seen, 1 where that does not count;
-    it needs a model that tells where the macula is.
+    ``zone_weights``: of the score; None where every visible area counts the same. ``macula_margin`` and
+    ``optic_disc_margin``, 0..1: the score is at most so much above the share of the macula, and of the disc
+    and what is around it, that can be seen, 1 where that does not count; each needs a model that tells where
+    that is.
     """
 
     good_min_score: float
     usable_min_score: float
     zone_weights: ZoneWeights | None = None
     macula_margin: float = 1.0
+    optic_disc_margin: float = 1.0
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> OperatingPoint:
         """Return the point that a contract's document holds as ``values``."""
         zones = values.get("zone_weights")
         limits = (values["good_min_score"], values["usable_min_score"])
-        margin = values.get("macula_margin", 1.0)
-        return cls(*limits, None if zones is None else ZoneWeights(**zones), margin)
+        margins = {name: values[name] for name in _MARGINS if name in values}
+        return cls(*limits, None if zones is None else ZoneWeights(**zones), **margins)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the point as a contract's document holds it; what changes no score is left out."""
         held = asdict(self)
         if self.zone_weights is None:
             del held["zone_weights"]
-        if self.macula_margin == 1:
-            del held["macula_margin"]
+        for name in _MARGINS:
+            if held[name] == 1:
+                del held[name]
         return held
+
+
+_MARGINS = ("macula_margin", "optic_disc_margin")
 
 
 @dataclass(frozen=True)

@@ -95,8 +95,8 @@ class QualityReport:
 
     Attributes:
         score: share of the visible field, 0..1, in which anatomy can be expected to be seen
-            (1 - mean of ``map`` over the field of view), zones weighted and a hidden macula counted where the
-            operating point says so; None when the verdict is ``unknown``.
+            (1 - mean of ``map`` over the field of view), zones weighted and a hidden macula or disc
+            counted where the operating point says so; None when the verdict is ``unknown``.
         verdict: ``good``, ``usable``, ``reject`` or ``unknown``, by ``operating_point``.
         reason: why the verdict is ``reject`` or ``unknown``: ``low_anatomy_visible``,
             ``no_field_of_view``, ``not_a_fundus``; empty for ``good`` and ``usable``.
@@ -116,6 +116,7 @@ class QualityReport:
         weights: (h, w) float32, share of each cell inside the field of view, 0..1.
         macula: (h, w) float32, probability that the cell lies within one disc diameter of the fovea, whether
             that can be seen or is hidden; NaN outside the field of view, None where the model does not tell.
+        optic_disc: likewise, within one disc diameter of the optic disc's centre.
         regions: the bad regions, largest first, at most 32.
         fov: the field of view.
         crop: (x, y, side) in frame pixels of the square that ``map`` covers.
@@ -145,6 +146,7 @@ class QualityReport:
     map: NDArray[np.float32]
     weights: NDArray[np.float32]
     macula: NDArray[np.float32] | None
+    optic_disc: NDArray[np.float32] | None
     timings_ms: Mapping[str, float]
     model: Mapping[str, str]
     engine: str
@@ -275,8 +277,8 @@ def make_report(
     operating_point: str,
 ) -> QualityReport:
     """Return the public report of the core's ``core``, whose arrays are made read-only."""
-    grid, weights, macula = core.map, core.weights, core.macula
-    for array in (grid, weights, macula):
+    grid, weights, macula, optic_disc = core.map, core.weights, core.macula, core.optic_disc
+    for array in (grid, weights, macula, optic_disc):
         if array is not None:
             array.flags.writeable = False
     return QualityReport(
@@ -296,6 +298,7 @@ def make_report(
         map=grid,
         weights=weights,
         macula=macula,
+        optic_disc=optic_disc,
         timings_ms=MappingProxyType(core.timings_ms),
         model=MappingProxyType(dict(model)),
         engine=engine,

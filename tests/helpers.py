@@ -30,7 +30,8 @@ TELLING = {
     "occlusion": ((0.0, 0.0, 0.0), -8.0),
     "not_a_fundus": ((-8.0, 0.0, 8.0), -4.0),  # blue is no retina
 }
-MACULA = {"macula": ((-6.0, 0.0, 0.0), 1.0)}  # beside all of TELLING: what is not red is one
+# Beside all of TELLING: what is not red is a macula, what is hardly red a disc.
+LANDMARKS = {"macula": ((-6.0, 0.0, 0.0), 1.0), "optic_disc": ((-9.0, 0.0, 0.0), 1.0)}
 REPOSITORY = Path(__file__).resolve().parents[1]
 U8Array = NDArray[np.uint8]
 Channels = dict[str, tuple[tuple[float, float, float], float]]

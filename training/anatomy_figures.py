@@ -129,14 +129,14 @@ def rim_figures(seen: Sequence[Seen]) -> dict[str, Any]:
 
 def with_spot(
     frame: CleanFrame,
-    place: Landmarks,
+    centre: tuple[float, float],
+    diameter_px: float,
     kind: str,
-    diameter: float,
     severity: float,
     rng: np.random.Generator,
 ) -> Degraded:
-    """Return ``frame`` with a round defect on its fovea, ``diameter`` in disc diameters."""
-    support = round_support(frame.rgb.shape[0], place.fovea, place.disc_diameter * diameter / 2)
+    """Return ``frame`` with a round defect about ``centre``, (x, y) in its pixels."""
+    support = round_support(frame.rgb.shape[0], centre, diameter_px / 2)
     return degrade(frame.rgb, frame.visible, kind, severity, rng, local=True, support=support)
 
 
@@ -160,7 +160,7 @@ def macular_defects(runtime: Runtime, pictures: Sequence[Picture], *, seed: int)
         for order, kind in enumerate(MACULAR_KINDS):
             rng = np.random.default_rng([seed, 200 + order, zlib.crc32(frame.name.encode())])
             diameter, severity = rng.uniform(*MACULAR_DIAMETER), rng.uniform(*MACULAR_SEVERITY)
-            damaged = with_spot(frame, place, kind, diameter, severity, rng)
+            damaged = with_spot(frame, place.fovea, diameter * place.disc_diameter, kind, severity, rng)
             report = runtime.assess(np.ascontiguousarray(damaged.rgb[window]))
             if not report.fov.found:
                 found[kind].append((1, 0, 0))  # nothing was found at all

@@ -1,4 +1,4 @@
-"""One more answer of a student, from a reader of its own; all that it said before stays as it was."""
+"""More answers of a student, from a reader of their own; all that it said before stays as it was."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from training.student_samples import StudentSamples, StudentSettings
 
 
 class Answering(nn.Module):
-    """A student of which one reader learns, and one answer: logits (B, 1, g, g) of the channel.
+    """A student of which one reader learns, and what it answers: logits (B, C, g, g) of C ``channels``.
 
     All else stays, batch statistics included.
     """
 
-    def __init__(self, student: Student, reader: str, channel: int) -> None:
+    def __init__(self, student: Student, reader: str, channels: slice) -> None:
         super().__init__()
-        self.student, self._rows = student, slice(channel, channel + 1)
-        self.answer = nn.Conv2d(student.head.in_channels, 1, 1)
+        self.student, self._rows = student, channels
+        self.answer = nn.Conv2d(student.head.in_channels, len(student.head.weight[channels]), 1)
         head = student.head.state_dict()
         self.answer.load_state_dict({key: each[self._rows] for key, each in head.items()})
         student.keep([each for name, each in student.named_children() if name != reader])
@@ -42,8 +42,8 @@ class Answering(nn.Module):
         return self.student
 
 
-def with_reader(student: Student, width: int, rounds: int, *, reader: str, channel: int) -> Answering:
-    """Return ``student`` with a ``reader`` of that shape that learns ``channel``; one that it has learns on.
+def with_reader(student: Student, width: int, rounds: int, *, reader: str, channels: slice) -> Answering:
+    """Return ``student`` with a ``reader`` of that shape that learns ``channels``; one that it has learns on.
 
     Raises:
         ValueError: its reader is of another shape.
@@ -54,7 +54,7 @@ def with_reader(student: Student, width: int, rounds: int, *, reader: str, chann
         student = widened(student, replace(student.shape, **dict(zip(names, (width, rounds), strict=True))))
     elif had != (width, rounds):
         raise ValueError(f"{' and '.join(names)} are {width}, {rounds}, the student's {had}")
-    return Answering(student, reader, channel)
+    return Answering(student, reader, channels)
 
 
 def learned(

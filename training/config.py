@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import tomllib
 from pydantic import TypeAdapter, ValidationError
 
-from training.macula_answer import MaculaSettings
+from training.landmark_answer import LandmarkSettings
 from training.pseudo_labels import PseudoSettings
 from training.refusal_answer import RefusalSettings
 from training.segment import SegmenterSettings
@@ -62,7 +62,7 @@ class Config:
     teacher: TeacherSettings
     student: StudentSettings
     refusal: RefusalSettings
-    macula: MaculaSettings
+    landmarks: LandmarkSettings
     export: ExportSettings
 
 

@@ -25,14 +25,15 @@ from training.backbone import LITE0_ID, LITE0_LICENCE, LITE0_MEAN, LITE0_STD
 from training.data import CropSet, FloatArray
 from training.degrade import graded_degradation
 from training.features import crops_at
+from training.landmark_answer import ROWS
 from training.progress import track
 from training.pseudo_labels import crop_on_grid
 from training.refusal_limit import refusal_limit
 from training.region_threshold import region_threshold
 from training.rim_level import WHOLE
-from training.scoring import MACULAR, PLAIN, Reading, score_of_map
+from training.scoring import BOUNDED, PLAIN, Reading, score_of_map
 from training.student import LogitsOf, Student, answers, load_student, probabilities, shown_eyes
-from training.student_samples import CHANNELS, MACULA
+from training.student_samples import CHANNELS
 from training.views import normalised
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ MODEL_NAME = "efiqa.onnx"
 # Share of the anatomy that may be hidden in a picture that is still good, and still usable; and by what it is
 # scored.
 OPERATING_POINTS = {
-    "screening": ((0.2, 0.5), MACULAR),
+    "screening": ((0.2, 0.5), BOUNDED),
     "lenient": ((0.3, 0.65), PLAIN),
 }
 # Half-precision weights (11 bits) move a logit by about 0.01; more would be a defect.
@@ -85,7 +86,7 @@ class ExportedGraph:
 class Graded:
     """Of N pictures, the share of the anatomy that is hidden (N,), and what the model says of each.
 
-    ``said``: map, macula and the cells' visible shares, each (g, g).
+    ``said``: map (g, g), the cells' visible shares (g, g) and landmarks (2, g, g).
     """
 
     lost: FloatArray
@@ -93,8 +94,7 @@ class Graded:
 
     def scores(self, reading: Reading) -> FloatArray:
         """Return the scores (N,) by ``reading``."""
-        scores = [score_of_map(map_, weights, macula, reading) for map_, macula, weights in self.said]
-        return np.array(scores, np.float32)
+        return np.array([score_of_map(*each, reading) for each in self.said], np.float32)
 
 
 def graded_pictures(
@@ -112,7 +112,7 @@ def graded_pictures(
         for picture, share in shown:
             found = probabilities(model, picture[None])[0]
             lost.append(share)
-            said.append((found[0], found[MACULA], weights))
+            said.append((found[0], weights, found[ROWS]))
     return Graded(np.array(lost, np.float32), said)
 
 
@@ -150,7 +150,7 @@ def run(config: Config, pool: CropSet, clean: CropSet, out: Path, manifest_hash:
         (good, good_accuracy), (usable, usable_accuracy) = (
             best_limit(graded.lost, scores, share) for share in allowed
         )
-        point = OperatingPoint(good, min(usable, good), reading.zones, reading.macula_margin)
+        point = OperatingPoint(good, min(usable, good), reading.zones, *reading.margins)
         points[name] = point.to_dict()
         accuracy[name] = [good_accuracy, usable_accuracy]
     threshold = region_threshold(

@@ -7,7 +7,7 @@ with one another, a set at a time; by itself a figure of it means little.
     python -m training.eye_agreement --data FOLDER --model FILE --temperature 0.5 1 2 --zones 1,1,1 1,0.5,0.1
 
 prints it also for the map's logits divided by other temperatures, and for other weights of the field's zones
-in the score; ``--macula`` for other margins of the macula.
+in the score; ``--macula`` and ``--disc`` for other margins of the landmarks.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def score_by(reading: Reading, report: QualityReport) -> float:
     """Return the score as ``reading`` has it, -1 when the verdict is unknown."""
     if report.score is None:
         return -1.0
-    return score_of_map(report.map, report.weights, report.macula, reading)
+    return score_of_map(report.map, report.weights, (report.macula, report.optic_disc), reading)
 
 
 def own_reading(runtime: Runtime) -> Reading:

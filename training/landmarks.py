@@ -68,13 +68,13 @@ def find_landmarks(rgb: ByteArray, visible: BoolArray) -> Landmarks | None:
     return found
 
 
-def foveas_of(crops: CropSet) -> FloatArray:
-    """Return x, y and the disc's diameter (N, 3) of ``crops``, in pixels; NaN where not known."""
-    out = np.full((len(crops), 3), np.nan, np.float32)
-    for index in track(range(len(crops)), "foveas"):
+def landmarks_of(crops: CropSet) -> FloatArray:
+    """Return x, y of fovea and of disc, and its diameter (N, 5) of ``crops``, in pixels; NaN if not known."""
+    out = np.full((len(crops), 5), np.nan, np.float32)
+    for index in track(range(len(crops)), "landmarks"):
         found = find_landmarks(np.ascontiguousarray(crops.rgb[index]), crops.visible[index] > 0)
         if found is not None:
-            out[index] = (*found.fovea, found.disc_diameter)
+            out[index] = (*found.fovea, *found.disc, found.disc_diameter)
     return out
 
 

@@ -43,7 +43,7 @@ class RefusalSettings:
     loop: LoopSettings
 
 
-refusing = partial(with_reader, reader="layout", channel=NOT_A_FUNDUS)
+refusing = partial(with_reader, reader="layout", channels=slice(NOT_A_FUNDUS, NOT_A_FUNDUS + 1))
 
 
 def refusal_loss(model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:

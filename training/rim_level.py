@@ -19,7 +19,7 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit
 
 from training.data import CropSet, FloatArray, blank_outside
-from training.macula_answer import PLACED
+from training.landmark_answer import PLACED
 from training.progress import track
 from training.pseudo_labels import badness, rim_cells, to_grid
 from training.student import Student, load_student, predict, save_student, widened

@@ -2,9 +2,9 @@
 
 ``python -m training.run --config training/configs/cpu.toml --data ../shared/data/fundus --out runs/NAME``
 
-Stages: segmenter, vuad (with the vessel maps), pseudo, teacher, student, refusal, macula, rim, export; with
-a model that the student starts from, only the last five, unless ``--stages`` names others. A stage that was
-finished with the same settings is left alone; one that was interrupted goes on at its last checkpoint. On
+Stages: segmenter, vuad (with the vessel maps), pseudo, teacher, student, refusal, landmarks, rim, export;
+with a model that the student starts from, only the last five, unless ``--stages`` names others. A stage that
+was finished with the same settings is left alone; one that was interrupted goes on at its last checkpoint. On
 several devices: ``torchrun --nproc-per-node 8 -m training.run ...`` or ``devices = 8`` in the recipe.
 """
 
@@ -26,7 +26,7 @@ from training import config as recipe
 from training import (
     export,
     figures,
-    macula_answer,
+    landmark_answer,
     pseudo_labels,
     refusal_answer,
     rim_level,
@@ -46,7 +46,7 @@ from training.data import (
 )
 from training.memory import keep_freed_memory
 
-REFUSAL_SEED, MACULA_SEED, RIM_SEED = 5000, 6000, 7  # from the training's seed
+REFUSAL_SEED, LANDMARK_SEED, RIM_SEED = 5000, 6000, 7  # from the training's seed
 
 
 class Pipeline:
@@ -69,8 +69,8 @@ class Pipeline:
             ("teacher", c.teacher, self._teacher),
             ("student", c.student, self._student),
             ("refusal", c.refusal, self._refusal),
-            ("macula", c.macula, self._macula),
-            ("rim", c.macula, self._rim),
+            ("landmarks", c.landmarks, self._landmarks),
+            ("rim", c.landmarks, self._rim),
             ("export", c.export, self._export),
         ):
             if name == "student" and c.student.start:  # nothing of the stages before
@@ -163,10 +163,10 @@ class Pipeline:
             self.fabric, c.student, c.refusal, self.pool(), annotated, self.out, c.seed + REFUSAL_SEED
         )
 
-    def _macula(self) -> None:
+    def _landmarks(self) -> None:
         c, annotated = self.config, self.annotated()
-        seed = c.seed + MACULA_SEED
-        macula_answer.run(self.fabric, c.student, c.macula, self.pool(), annotated, self.out, seed)
+        seed = c.seed + LANDMARK_SEED
+        landmark_answer.run(self.fabric, c.student, c.landmarks, self.pool(), annotated, self.out, seed)
 
     def _rim(self) -> None:
         if self.fabric.is_global_zero:

@@ -4,9 +4,9 @@ What is at the rim of a photograph says less of it than what is in the middle: t
 eye turns a little, and graders ask for macula, disc and arcades. The zones' weights were chosen in the pool,
 without a label, by how far the scores of a patient's two eyes agree (training.eye_agreement).
 
-The macula is a small part of the field, and yet graders reject what hides it. So the score is bounded by how
-much of it can be seen, wherever the model expects it, with a margin: clean pictures, whose maculas the map
-calls a little worse than all else, stay as they are (training.macular_scores).
+Macula and disc are small parts of the field, and yet graders reject what hides them. So the score is bounded
+by how much of each can be seen, wherever the model expects it, with a margin: clean pictures, whose maculas
+the map calls a little worse than all else, stay as they are (training.landmark_scores).
 """
 
 from __future__ import annotations
@@ -20,32 +20,40 @@ import numpy as np
 from scipy.special import expit, logit
 
 from efiqa import _core
-from efiqa.calibration.zones import EQUAL, SMALLEST, seen_of_macula
+from efiqa.calibration.zones import EQUAL, SMALLEST, seen_of
 from efiqa.contract import OperatingPoint, ZoneWeights
 from training.data import FloatArray
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How a score is read: the map's logits' ``temperature``, the zones' weights, the macula's margin."""
+    """How a score is read: the map's logits' ``temperature``, the zones' weights, the landmarks' margins."""
 
     temperature: float = 1.0
     zones: ZoneWeights = EQUAL
     macula_margin: float = 1.0
+    optic_disc_margin: float = 1.0
 
     @classmethod
     def of(cls, point: OperatingPoint) -> Reading:
         """Return how an operating point has it."""
-        return cls(1.0, point.zone_weights or EQUAL, point.macula_margin)
+        return cls(1.0, point.zone_weights or EQUAL, point.macula_margin, point.optic_disc_margin)
+
+    @property
+    def margins(self) -> tuple[float, float]:
+        """Return those of macula and disc."""
+        return self.macula_margin, self.optic_disc_margin
 
     def __str__(self) -> str:
         zones = ",".join(f"{each:g}" for each in astuple(self.zones))
-        shown = f"zones {zones}, macula's margin {self.macula_margin:g}"
+        shown = f"zones {zones}, margins of macula and disc {self.macula_margin:g} and "
+        shown += f"{self.optic_disc_margin:g}"
         return shown if self.temperature == 1 else f"temperature {self.temperature:g}, {shown}"
 
 
 PLAIN = Reading(zones=ZoneWeights(center=1.0, middle=1.0, periphery=0.25))
-MACULAR = replace(PLAIN, macula_margin=0.12)
+BOUNDED = replace(PLAIN, macula_margin=0.12, optic_disc_margin=0.12)
+Places = Sequence[FloatArray | None]
 
 
 def zone_counts(height: int, width: int, zones: ZoneWeights = PLAIN.zones) -> FloatArray:
@@ -55,18 +63,24 @@ def zone_counts(height: int, width: int, zones: ZoneWeights = PLAIN.zones) -> Fl
 
 
 def score_of_map(
-    probabilities: FloatArray, weights: FloatArray, macula: FloatArray | None, reading: Reading = PLAIN
+    probabilities: FloatArray, weights: FloatArray, landmarks: Places, reading: Reading = PLAIN
 ) -> float:
     """Return the score of a map (h, w) whose cells are visible by ``weights`` (h, w).
 
-    ``macula`` (h, w): how probably a cell is of it; None where that is not known.
+    ``landmarks``, macula and disc, each (h, w): how probably a cell is of it; None where that is not known.
     """
     inside = weights > 0
     lost = np.ones(probabilities.shape)
     lost[inside] = expit(logit(probabilities[inside].astype(np.float64)) / reading.temperature)
     counts = zone_counts(*weights.shape, reading.zones).astype(np.float64)
     score = 1 - float(np.average(lost, weights=counts * weights))
-    return min(score, seen_of_macula(lost, weights, macula) + reading.macula_margin)
+    return min(
+        score,
+        *(
+            seen_of(each, lost, weights) + margin
+            for each, margin in zip(landmarks, reading.margins, strict=True)
+        ),
+    )
 
 
 def zones_argument(text: str) -> ZoneWeights:
@@ -85,7 +99,7 @@ def zones_argument(text: str) -> ZoneWeights:
 
 
 def margin_argument(text: str) -> float:
-    """Return the macula's margin that a command line gives.
+    """Return a landmark's margin that a command line gives.
 
     Raises:
         argparse.ArgumentTypeError: it is no number from 0 to 1.
@@ -95,29 +109,32 @@ def margin_argument(text: str) -> float:
     except ValueError:
         margin = np.nan
     if not 0 <= margin <= 1:
-        raise argparse.ArgumentTypeError(f"macula is {text!r}, a number from 0 to 1 is expected")
+        raise argparse.ArgumentTypeError(f"margin is {text!r}, a number from 0 to 1 is expected")
     return margin
 
 
 def add_reading_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--zones`` and ``--macula``: by what scores are read, None without them."""
+    """Add ``--zones``, ``--macula`` and ``--disc``: by what scores are read, None without them."""
     parser.add_argument(
         "--zones",
         type=zones_argument,
         nargs="+",
         help="of centre, middle and periphery in the score, as 1,0.5,0.1; default: as the model has them",
     )
-    parser.add_argument(
-        "--macula",
-        type=margin_argument,
-        nargs="+",
-        help="how far the score may lie above its visible share, 1: any; default: as the model has it",
-    )
+    for name in ("--macula", "--disc"):
+        parser.add_argument(
+            name,
+            type=margin_argument,
+            nargs="+",
+            help="how far the score may lie above its visible share, 1: any; default: as the model has it",
+        )
 
 
 def readings_of(
     own: Reading, options: argparse.Namespace, temperatures: Sequence[float] = (1.0,)
 ) -> list[Reading]:
     """Return all readings that the options of `add_reading_options` ask for; where they do not, ``own``."""
-    margins = [own.macula_margin] if options.macula is None else options.macula
-    return [Reading(*each) for each in product(temperatures, options.zones or [own.zones], margins)]
+    maculas = [own.macula_margin] if options.macula is None else options.macula
+    discs = [own.optic_disc_margin] if options.disc is None else options.disc
+    zones = options.zones or [own.zones]
+    return [Reading(*each) for each in product(temperatures, zones, maculas, discs)]

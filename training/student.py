@@ -31,12 +31,13 @@ from training.backbone import Lite0Features
 from training.data import ByteArray, CropSet, FloatArray, cached_array
 from training.eye_photographs import Eye, fetched_eyes
 from training.features import crops_at
-from training.landmarks import foveas_of
+from training.landmarks import landmarks_of
 from training.loop import Batch, SeededSamples, save_atomically, train
 from training.pseudo_labels import badness, shrink, to_grid
 from training.start import exported_readers, load_exported, load_start, maps_of_start, softened
 from training.student_samples import (
     CHANNELS,
+    LANDMARKS,
     REASON_CHANNELS,
     StudentSamples,
     StudentSettings,
@@ -96,22 +97,24 @@ class Round(nn.Module):
 
     WIDENED = 2
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, *, field: bool = True) -> None:
+        """``field``: whether it sees the whole field."""
         super().__init__()
         inner = self.WIDENED * width
         self.widen = nn.Conv2d(width, inner, 1, bias=False)
         self.norm = nn.BatchNorm2d(inner)
         self.spread = nn.Conv2d(inner, inner, 5, padding=2, groups=inner, bias=False)
         self.norm2 = nn.BatchNorm2d(inner)
-        self.field = nn.Linear(width, inner)
+        self.field = nn.Linear(width, inner) if field else None
         self.narrow = nn.Conv2d(inner, width, 1, bias=False)
         self.norm3 = nn.BatchNorm2d(width)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return x (B, width, g, g) with what the block adds."""
         spread = self.norm2(self.spread(F.relu(self.norm(self.widen(x)))))
-        whole = self.field(x.mean((2, 3)))[:, :, None, None]
-        return x + self.norm3(self.narrow(F.relu(spread + whole)))
+        if self.field is not None:
+            spread = spread + self.field(x.mean((2, 3)))[:, :, None, None]
+        return x + self.norm3(self.narrow(F.relu(spread)))
 
 
 class Judge(nn.Module):
@@ -148,16 +151,22 @@ class Judge(nn.Module):
 class Layout(nn.Module):
     """Features (B, width, S/16, S/16) of where things lie, at stride 32: a few blocks see the whole field.
 
-    One answer alone is read from them, beside the other features: so what learns to give it changes no other.
-    The layout says whether what there is lies as in a retina ("not a fundus"), the place where the macula is.
+    One question alone is answered by them, beside the other features: so what learns to answer it changes no
+    other answer. The layout says whether what there is lies as in a retina ("not a fundus"), the place where
+    macula and disc are.
     """
 
-    def __init__(self, width: int, read: int, rounds: int, mode: str = "nearest") -> None:
-        """Read maps of ``read`` channels in all; ``mode``: how the features come to the grid."""
+    def __init__(
+        self, width: int, read: int, rounds: int, *, field: bool = True, mode: str = "nearest"
+    ) -> None:
+        """Read maps of ``read`` channels in all.
+
+        ``field``: whether each block sees the whole field; ``mode``: how the features come to the grid.
+        """
         super().__init__()
         self.fold = nn.Conv2d(read, width, 2, stride=2, bias=False)
         self.norm = nn.BatchNorm2d(width)
-        self.rounds = nn.Sequential(*(Round(width) for _ in range(rounds)))
+        self.rounds = nn.Sequential(*(Round(width, field=field) for _ in range(rounds)))
         self._mode = mode
 
     def forward(self, maps: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -202,7 +211,7 @@ class Shape:
 
 
 class Student(nn.Module):
-    """Logits (B, 8, S/16, S/16), the CHANNELS, of a normalised image (B, 3, S, S)."""
+    """Logits (B, 9, S/16, S/16), the CHANNELS, of a normalised image (B, 3, S, S)."""
 
     STRIDES = (4, 8, 16)
 
@@ -213,12 +222,14 @@ class Student(nn.Module):
         self.backbone = Lite0Features(self.STRIDES, pretrained=pretrained)
         self.sight = Sight(shape.width)
         self.judge = Judge(shape.judge_width, shape.width, shape.judge_rounds)
-        read = Lite0Features.CHANNELS[16] + shape.width + shape.judge_width
-        self.layout = Layout(shape.layout_width, read, shape.layout_rounds) if shape.layout_width else None
-        read += shape.layout_width
-        self.place = (
-            Layout(shape.place_width, read, shape.place_rounds, "bilinear") if shape.place_width else None
-        )
+        self.layout = self.place = None
+        read = shape.width + shape.judge_width
+        if shape.layout_width:
+            seen = Lite0Features.CHANNELS[16] + read
+            self.layout = Layout(shape.layout_width, seen, shape.layout_rounds)
+        if shape.place_width:
+            read += shape.layout_width
+            self.place = Layout(shape.place_width, read, shape.place_rounds, field=False, mode="bilinear")
         self.head = nn.Conv2d(shape.features, len(CHANNELS), 1)
 
     def freeze_for(self, settings: StudentSettings) -> None:
@@ -258,13 +269,13 @@ class Student(nn.Module):
         if self.layout is not None:
             read.append(self.layout([maps[-1], *read]))
         if self.place is not None:
-            read.append(self.place([maps[-1], *read]))
+            read.append(self.place(read))
         if self.shape.rim:
             read.append(rim_of(image))
         return torch.cat(read, 1)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """Return logits (B, 8, S/16, S/16)."""
+        """Return logits (B, 9, S/16, S/16)."""
         return self.head(self.features(image))
 
 
@@ -284,7 +295,7 @@ def widened(student: Student, shape: Shape) -> Student:
 
 
 class Taught(nn.Module):
-    """A student while it learns: logits (B, 8, g, g), and of the map's what the head amends (B, 1, g, g).
+    """A student while it learns: logits (B, 9, g, g), and of the map's what the head amends (B, 1, g, g).
 
     ``seen``: the layer that an earlier model read its map by, from the sight's features; fixed. The head then
     begins with nothing to amend, or, if the student's map is ``amended``, with what makes it of that map.
@@ -364,7 +375,7 @@ def student_loss(settings: StudentSettings, model: nn.Module, batch: Batch) -> d
         shown = torch.cat([shown, batch["undamaged"][compared]])
     said, amendment = (each.float() for each in model(shown))
     logits, amendment = said[:count], amendment[:count]
-    bad, reasons, not_fundus, _ = logits.split([1, len(REASON_CHANNELS), 1, 1], 1)
+    bad, reasons, not_fundus, _ = logits.split([1, len(REASON_CHANNELS), 1, len(LANDMARKS)], 1)
     probability = bad.sigmoid()
     total = trust.sum().clamp_min(1)
     entropy = F.binary_cross_entropy_with_logits(bad, target, reduction="none")
@@ -455,12 +466,12 @@ def teaching_of(settings: StudentSettings, pool: CropSet, annotated: CropSet, ou
         maps = np.load(out / "teacher" / "pool.npy").astype(np.float32)
     maps, measured = filled_outside(maps, weights), badness(maps, weights)
     level = clean_level(maps, weights)
-    foveas = [
-        np.asarray(cached_array(out / "cache" / f"foveas_{name}.npy", partial(foveas_of, crops)))
+    places = [
+        np.asarray(cached_array(out / "cache" / f"landmarks_{name}.npy", partial(landmarks_of, crops)))
         for name, crops in (("pool", pool), ("annotated", annotated))
     ]
     eyes = shown_eyes(settings, out)
-    return Teaching(pool, maps, measured, level, annotated, foveas[0], foveas[1], eyes)
+    return Teaching(pool, maps, measured, level, annotated, places[0], places[1], eyes)
 
 
 def _first_images(samples: SeededSamples) -> Iterator[torch.Tensor]:

@@ -34,8 +34,9 @@ from training.views import View, chromaticities, normalised, rendered, rendered_
 
 REASON_CHANNELS = ("under_exposed", "over_exposed", "defocus", "haze", "occlusion")
 # Of the output, in the contract's words.
-CHANNELS = ("anatomy_not_visible", *REASON_CHANNELS, "not_a_fundus", "macula")
-NOT_A_FUNDUS, MACULA = CHANNELS.index("not_a_fundus"), CHANNELS.index("macula")
+LANDMARKS = ("macula", "optic_disc")
+CHANNELS = ("anatomy_not_visible", *REASON_CHANNELS, "not_a_fundus", *LANDMARKS)
+NOT_A_FUNDUS, FIRST_LANDMARK = CHANNELS.index("not_a_fundus"), CHANNELS.index(LANDMARKS[0])
 
 
 @settings
@@ -114,8 +115,9 @@ class StudentSettings:
 DRAWN_KINDS = (*KINDS, "under_exposed", "under_exposed", "haze", "occlusion", "occlusion")
 SPOT_KINDS = ("under_exposed", "under_exposed", "haze", "haze", "haze", "defocus")
 SPOT_SEVERITY = (0.5, 1.0)
-FOVEA_SHARE = 0.6  # of spots on pictures with a known fovea: on it; the others lie anywhere
-SPOT_DIAMETER = (0.4, 1.7)  # on the fovea, in disc diameters
+# Of spots on pictures with known landmarks: on the fovea, and on the disc; the others lie anywhere.
+FOVEA_SHARE, DISC_SHARE = 0.5, 0.25
+SPOT_DIAMETER = (0.4, 1.7)  # on a landmark, in disc diameters
 CLEAN_KEPT = 0.2  # of pictures to degrade that stay as they are: most photographs have no defect
 CLEAN_QUANTILE = 0.1  # of a map's cells in pictures of which hardly anything is hidden
 HIDDEN = 0.1  # of a cell: from here on what is taught there comes from the defect and not from the teacher
@@ -148,8 +150,8 @@ class Teaching:
     """Pictures to draw from: the pool with the map (N, g, g) taught of each, and the vessel sets.
 
     ``clean_level`` is what the taught maps call cells in which nothing is hidden; the annotated pictures are
-    taught the same of theirs. ``pool_foveas`` (N, 3) and ``annotated_foveas`` (M, 3): x, y and the disc's
-    diameter in pixels of the crop, NaN where they are not known.
+    taught the same of theirs. ``pool_landmarks`` (N, 5) and ``annotated_landmarks`` (M, 5): x, y of fovea and
+    disc, and its diameter, in pixels of the crop, NaN where they are not known.
     """
 
     pool: CropSet
@@ -157,19 +159,28 @@ class Teaching:
     badness: FloatArray  # (N,) mean of the map over the field
     clean_level: float
     annotated: CropSet
-    pool_foveas: FloatArray
-    annotated_foveas: FloatArray
+    pool_landmarks: FloatArray
+    annotated_landmarks: FloatArray
     eyes: tuple[Eye, ...] = ()  # from outside, in photographs
 
 
 @dataclass(frozen=True)
+class _Places:
+    """Where fovea and disc are (x, y), and the disc's diameter, in pixels of a view."""
+
+    fovea: tuple[float, float]
+    disc: tuple[float, float]
+    diameter: float
+
+
+@dataclass(frozen=True)
 class _Shown:
-    """A view of a picture (S, S), and where its macula is, if known: x, y, disc diameter in its pixels."""
+    """A view of a picture (S, S), and where its landmarks are, if known."""
 
     view: View
     rgb: ByteArray
     visible: BoolArray
-    macula: tuple[float, float, float] | None
+    places: _Places | None
 
 
 class StudentSamples:
@@ -177,8 +188,9 @@ class StudentSamples:
 
     A sample is image (3, S, S), target (1, g, g) in 0..1, weight (1, g, g), trust (1, g, g), which counts the
     cells of the map, reasons (5, g, g) in 0..1, whether these are known (1,), whether it is no fundus
-    (1,), macula (1, g, g), 1 within one disc diameter of the fovea, hidden or not, and whether that is known
-    (1,); where the rest of a map is to keep steady also undamaged (3, S, S), the image without its defects.
+    (1,), the LANDMARKS (2, g, g), 1 within one disc diameter of fovea and disc, hidden or not, and whether
+    that is known (1,); where the rest of a map is to keep steady also undamaged (3, S, S), the image without
+    its defects.
     """
 
     def __init__(
@@ -202,15 +214,17 @@ class StudentSamples:
             return self._picture(rng)
         return self._degraded(rng)
 
-    def _shown(self, crops: CropSet, foveas: FloatArray, index: int, rng: np.random.Generator) -> _Shown:
+    def _shown(self, crops: CropSet, places: FloatArray, index: int, rng: np.random.Generator) -> _Shown:
         size_px = self._settings.size_px
         view, rgb, visible = rendered_view(crops, index, size_px, rng, self._some_colours(rng))
-        x, y, diameter = foveas[index]
-        if not np.isfinite(x):
+        *centres, diameter = map(float, places[index])
+        if not np.isfinite(diameter):
             return _Shown(view, rgb, visible, None)
         scale = size_px / view.side
-        x, y = view.point(float(x), float(y))
-        return _Shown(view, rgb, visible, (x * scale, y * scale, float(diameter) * scale))
+        fovea, disc = (
+            (x * scale, y * scale) for x, y in (view.point(*centres[:2]), view.point(*centres[2:]))
+        )
+        return _Shown(view, rgb, visible, _Places(fovea, disc, diameter * scale))
 
     def _taught(self, index: int, shown: _Shown) -> tuple[FloatArray, FloatArray]:
         """Return the map (g, g) taught of a view of a picture of the pool, and the trust in it (g, g)."""
@@ -219,15 +233,15 @@ class StudentSamples:
         enlarged = cv2.resize(self._from.maps[index], (side, side), interpolation=cv2.INTER_LINEAR)
         weight = to_grid(shown.visible, grid)
         trust = weight.copy()
-        if shown.macula is not None:
-            x, y, diameter = shown.macula
-            trust[cells_within((x, y), diameter, size_px, (grid, grid))] *= self._settings.doubt_weight
+        if shown.places is not None:
+            near = cells_within(shown.places.fovea, shown.places.diameter, size_px, (grid, grid))
+            trust[near] *= self._settings.doubt_weight
         return to_grid(shown.view.of(enlarged), grid), trust
 
     def _picture(self, rng: np.random.Generator) -> Sample:
         index = int(rng.choice(len(self._from.pool), p=self._chance))
-        shown = self._shown(self._from.pool, self._from.pool_foveas, index, rng)
-        return self._sample(shown.rgb, shown.visible, *self._taught(index, shown), macula=shown.macula)
+        shown = self._shown(self._from.pool, self._from.pool_landmarks, index, rng)
+        return self._sample(shown.rgb, shown.visible, *self._taught(index, shown), places=shown.places)
 
     def _clear_picture(self, rng: np.random.Generator) -> tuple[bool, int]:
         """Return whether a clear picture is an annotated one, not one of the pool, and its index there."""
@@ -240,11 +254,11 @@ class StudentSamples:
         grid = settings.grid
         annotated, index = self._clear_picture(rng)
         if annotated:
-            shown = self._shown(self._from.annotated, self._from.annotated_foveas, index, rng)
+            shown = self._shown(self._from.annotated, self._from.annotated_landmarks, index, rng)
             target = np.full((grid, grid), self._from.clean_level, np.float32)
             trust = to_grid(shown.visible, grid)
         else:
-            shown = self._shown(self._from.pool, self._from.pool_foveas, index, rng)
+            shown = self._shown(self._from.pool, self._from.pool_landmarks, index, rng)
             target, trust = self._taught(index, shown)
         rgb, weight = shown.rgb, to_grid(shown.visible, grid)
         reasons = np.zeros((len(REASON_CHANNELS), grid, grid), np.float32)
@@ -259,16 +273,16 @@ class StudentSamples:
             known = weight * (settings.spot_weight if spot else 1.0)
             trust = np.where(lost > HIDDEN, np.maximum(trust, known), trust)
         return self._sample(
-            rgb, shown.visible, target, trust, reasons=reasons, undamaged=shown.rgb, macula=shown.macula
+            rgb, shown.visible, target, trust, reasons=reasons, undamaged=shown.rgb, places=shown.places
         )
 
     def _spot(self, rgb: ByteArray, shown: _Shown, rng: np.random.Generator) -> Degraded:
         kind = SPOT_KINDS[int(rng.integers(len(SPOT_KINDS)))]
-        on_fovea = shown.macula is not None and rng.random() < FOVEA_SHARE
-        if on_fovea:
-            x, y, diameter = shown.macula
-            radius = diameter * rng.uniform(*SPOT_DIAMETER) / 2
-            support = round_support(rgb.shape[0], (x, y), radius)
+        places, draw = shown.places, rng.random()
+        if places is not None and draw < FOVEA_SHARE + DISC_SHARE:
+            centre = places.fovea if draw < FOVEA_SHARE else places.disc
+            radius = places.diameter * rng.uniform(*SPOT_DIAMETER) / 2
+            support = round_support(rgb.shape[0], centre, radius)
         else:
             support, _ = random_support(shown.visible, rng, shapes=("spot",))
         severity = rng.uniform(*SPOT_SEVERITY)
@@ -307,7 +321,7 @@ class StudentSamples:
         reasons: FloatArray | None = None,
         undamaged: ByteArray | None = None,
         not_fundus: bool = False,
-        macula: tuple[float, float, float] | None = None,
+        places: _Places | None = None,
     ) -> Sample:
         grid = self._settings.grid
         unknown = np.zeros((len(REASON_CHANNELS), grid, grid), np.float32)
@@ -326,18 +340,18 @@ class StudentSamples:
             "reasons": torch.from_numpy(unknown if reasons is None else reasons),
             "reasons_known": torch.tensor([float(reasons is not None)]),
             "not_fundus": torch.tensor([float(not_fundus)]),
-            "macula": torch.from_numpy(self._place(macula))[None],
-            "macula_known": torch.tensor([float(macula is not None)]),
+            "landmarks": torch.from_numpy(self._near(places)),
+            "landmarks_known": torch.tensor([float(places is not None)]),
         }
 
-    def _place(self, macula: tuple[float, float, float] | None) -> FloatArray:
-        """Return 1 in the cells (g, g) within one disc diameter of the fovea, else 0."""
-        grid = self._settings.grid
-        place = np.zeros((grid, grid), np.float32)
-        if macula is not None:
-            x, y, diameter = macula
-            place[cells_within((x, y), diameter, self._settings.size_px, (grid, grid))] = 1
-        return place
+    def _near(self, places: _Places | None) -> FloatArray:
+        """Return 1 in the cells (2, g, g) within one disc diameter of fovea and disc, else 0."""
+        grid, size_px = self._settings.grid, self._settings.size_px
+        near = np.zeros((len(LANDMARKS), grid, grid), np.float32)
+        if places is not None:
+            for cells, centre in zip(near, (places.fovea, places.disc), strict=True):
+                cells[cells_within(centre, places.diameter, size_px, (grid, grid))] = 1
+        return near
 
 
 def _chances(datasets: Sequence[str]) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from efiqa.errors import LabelError
 
 IntArray = NDArray[np.int64]
 VERDICTS = ("good", "usable", "reject")
+UNFITTED = OperatingPoint(0, 0)
 _WHOLE = 1e-9  # a share of pictures that is a whole number of them but for rounding
 
 
@@ -88,14 +89,13 @@ def fit_criterion(
     folds: int,
     seed: int,
     min_sensitivity: float | None = None,
-    zone_weights: ZoneWeights | None = None,
-    macula_margin: float = 1.0,
+    present: OperatingPoint | None = None,
 ) -> Criterion:
     """Return the criterion that ``levels`` (N,), 0 the worst of ``classes``, ask of ``scores`` (N,).
 
     Limits have the best balanced accuracy, or with ``min_sensitivity`` are the lowest that keep it.
-    ``zone_weights``, ``macula_margin``: what the scores were made with. Of Zones the zones' weights are
-    fitted first, those that rank the levels best, beginning with these.
+    ``present``: the operating point that the scores were made with; None for one at which all counts the
+    same. Of Zones the zones' weights are fitted first, those that rank the levels best, beginning with its.
 
     Raises:
         LabelError: a class has too few patients, the score says nothing about the labels, or no limit keeps
@@ -103,7 +103,7 @@ def fit_criterion(
     """
     _check_enough(levels, patients, classes, folds)
     fold = _metrics.group_folds(levels, patients, folds=folds, seed=seed)
-    weights, fitted = _fit_scores(levels, scores, fold, classes, zone_weights)
+    weights, fitted = _fit_scores(levels, scores, fold, classes, (present or UNFITTED).zone_weights)
     cuts, passed = [], []
     for level in range(len(classes) - 1):
         good = levels > level
@@ -116,7 +116,8 @@ def fit_criterion(
     verdicts = tuple(VERDICTS[int(i)] for i in np.where(good, 0, np.where(usable, 1, 2)))
     low = cuts[0].limit
     # What is refused may not be good: where labels put the limits the other way round, the lower one yields.
-    point = OperatingPoint(max(low, cuts[-1].limit), low, weights, macula_margin)
+    limits = {"good_min_score": max(low, cuts[-1].limit), "usable_min_score": low}
+    point = replace(present or UNFITTED, **limits, zone_weights=weights)
     return Criterion(point, tuple(cuts), verdicts)
 
 

@@ -177,7 +177,7 @@ def calibrate(
     _check_scored(read, scored, without)
     scores: DoubleArray | Zones
     if options.zone_weights:
-        scores = Zones.of(list(reports.values()), point.macula_margin)
+        scores = Zones.of(list(reports.values()), point)
     else:
         scores = np.array([report.score for report in reports.values()])
     criterion = fit_criterion(
@@ -188,8 +188,7 @@ def calibrate(
         folds=options.folds,
         seed=options.seed,
         min_sensitivity=options.min_sensitivity,
-        zone_weights=point.zone_weights,
-        macula_margin=point.macula_margin,
+        present=point,
     )
     result = Calibration(
         plan.model_path,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from efiqa import _core, _metrics
 from efiqa._metrics import DoubleArray
-from efiqa.contract import ZoneWeights
+from efiqa.contract import OperatingPoint, ZoneWeights
 from efiqa.report import QualityReport
 
 Grid = NDArray[np.float32]  # (h, w)
@@ -19,7 +19,6 @@ EQUAL = ZoneWeights(1, 1, 1)
 # Of a zone's weight to what it was. A zone that counted for nothing would be one that nobody looks at.
 RATIOS = (0.25, 0.5, 1.0, 2.0, 4.0)
 SMALLEST = 0.01  # that a contract allows, the greatest being 1
-SMALLEST_MACULA = 1 / 400  # of the visible area, as in the core
 # In AUROC, for each halving or doubling: what a few labels may give by chance.
 COST = 0.002
 
@@ -28,7 +27,7 @@ COST = 0.002
 class Zones:
     """Of N pictures, each zone's visible area (N, 3), in cells of the map, and the part of it that is bad.
 
-    ``most`` (N,): the greatest score that a picture's macula allows.
+    ``most`` (N,): the greatest score that a picture's landmarks allow.
     """
 
     area: DoubleArray
@@ -36,11 +35,10 @@ class Zones:
     most: DoubleArray
 
     @classmethod
-    def of(cls, reports: Sequence[QualityReport], macula_margin: float = 1.0) -> Zones:
-        """Return the zones of reports with a score."""
+    def of(cls, reports: Sequence[QualityReport], point: OperatingPoint) -> Zones:
+        """Return the zones of reports with a score, whose landmarks count as at ``point``."""
         sums = np.array([_sums(report) for report in reports])  # (N, 2, 3)
-        seen = np.array([seen_of_macula(each.map, each.weights, each.macula) for each in reports])
-        return cls(sums[:, 0], sums[:, 1], seen + macula_margin)
+        return cls(sums[:, 0], sums[:, 1], np.array([_most(report, point) for report in reports]))
 
     def of_pictures(self, chosen: NDArray[np.bool_]) -> Zones:
         """Return those of the pictures ``chosen`` (N,)."""
@@ -74,20 +72,28 @@ def _changed(weights: ZoneWeights, center: float, periphery: float) -> ZoneWeigh
     return ZoneWeights(*map(float, np.maximum(counted / counted.max(), SMALLEST)))
 
 
-def seen_of_macula(map_: Grid, weights: Grid, macula: Grid | None) -> float:
-    """Return the share of the macula that can be seen; 1 where there is none, or the model does not tell.
+def seen_of(landmark: Grid | None, map_: Grid, weights: Grid) -> float:
+    """Return the share of a ``landmark`` that can be seen; 1 where there is none, or the model does not tell.
 
-    Of a report's map, weights and macula. Cells count by the square of their probability of
+    Of a report's macula or optic disc, its map and weights. Cells count by the square of their probability of
     being of it. The core bounds a score by this (csrc/grid_report.cpp).
     """
-    if macula is None:
+    if landmark is None:
         return 1.0
     visible = weights > 0
     area = weights[visible].astype(np.float64)
-    counted = area * np.square(macula[visible].astype(np.float64))
-    if counted.sum() < SMALLEST_MACULA * area.sum():
+    counted = area * np.square(landmark[visible].astype(np.float64))
+    if counted.sum() < _core.MIN_LANDMARK_SHARE * area.sum():
         return 1.0
     return 1 - float(np.average(map_[visible], weights=counted))
+
+
+def _most(report: QualityReport, point: OperatingPoint) -> float:
+    """Return the greatest score that the landmarks of a picture allow."""
+    seen_macula, seen_disc = (
+        seen_of(landmark, report.map, report.weights) for landmark in (report.macula, report.optic_disc)
+    )
+    return min(seen_macula + point.macula_margin, seen_disc + point.optic_disc_margin)
 
 
 def _sums(report: QualityReport) -> list[DoubleArray]:

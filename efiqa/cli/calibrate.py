@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from efiqa.cli import output
 from efiqa.cli.assess import positive_integer
@@ -148,17 +147,18 @@ def _print_result(result: Calibration) -> None:
             ("calibration error", *(f"{cut.calibration_error:.3f}" for cut in cuts)),
         ],
     )
-    point = result.criterion.point
-    reading = f", macula_margin {point.macula_margin:g}" if point.macula_margin < 1 else ""
-    if point.zone_weights is not None:
-        shown = asdict(point.zone_weights).items()
-        reading = f", zone_weights {', '.join(f'{name} {weight:g}' for name, weight in shown)}{reading}"
     print(
         f"verdicts and figures are out of fold ({result.options.folds} folds), with 95 % intervals\n"
-        f"{result.operating_point}: good_min_score {point.good_min_score:g}, usable_min_score "
-        f"{point.usable_min_score:g}{reading}\n"
+        f"{result.operating_point}: {_listed(result.criterion.point.to_dict())}\n"
         f"{result.contract_id}: {result.model_path}, not signed: efiqa sign {result.model_path} "
         "--key NAME.key"
+    )
+
+
+def _listed(limits: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{name} {_listed(each) if isinstance(each, Mapping) else format(each, 'g')}"
+        for name, each in limits.items()
     )
 
 

@@ -35,7 +35,7 @@ inline efiqa_frame c_frame(const DiscFrame& disc) {
 inline bool says_unknown(const efiqa_report& report) {
   return report.status != EFIQA_STATUS_OK && report.verdict == EFIQA_VERDICT_UNKNOWN &&
          std::isnan(report.score) && report.region_count == 0 && report.map == nullptr &&
-         report.weights == nullptr && report.macula == nullptr &&
+         report.weights == nullptr && report.macula == nullptr && report.optic_disc == nullptr &&
          report.main_reason == EFIQA_REASON_NONE && std::isnan(report.not_a_fundus) &&
          std::all_of(std::begin(report.reason_strengths), std::end(report.reason_strengths),
                      [](float strength) { return std::isnan(strength); });

@@ -207,7 +207,7 @@ TEST(capi_structs_grow_without_holes) {
   CHECK_EQ(sizeof(efiqa_options), 8u * 4 + 3 * sizeof(void*));
   CHECK_EQ(sizeof(efiqa_region), (9u + 3 + EFIQA_REASON_STRENGTHS) * 4);
   CHECK_EQ(sizeof(efiqa_overlay), 4u * 4);
-  CHECK_EQ(sizeof(efiqa_report), (28u + 4 + EFIQA_REASON_STRENGTHS) * 4 + 6 * sizeof(void*));
+  CHECK_EQ(sizeof(efiqa_report), (28u + 4 + EFIQA_REASON_STRENGTHS) * 4 + 7 * sizeof(void*));
   CHECK_EQ(sizeof(efiqa_info), 10u * 4 + 6 * sizeof(void*));
   CHECK_EQ(sizeof(efiqa_frame), 8u * 4 + 7 * sizeof(void*));
 }

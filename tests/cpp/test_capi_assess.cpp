@@ -97,31 +97,42 @@ TEST(capi_assess_says_why_and_what_helps) {
   CHECK_NEAR(bench.report.not_a_fundus, 1 / (1 + std::exp(-1.0)), 1e-6);
 }
 
-TEST(capi_assess_says_where_the_macula_is_if_the_model_does) {
+TEST(capi_assess_says_where_the_landmarks_are_if_the_model_does) {
   efiqa::Contract contract = efiqa_test::full_contract();
   const DiscFrame disc(640, 480), black(640, 480, false);
-  {
+  for (int count = 0; count <= 2; ++count) {
+    contract.landmark_count = count;
     CBench bench(1, 0, contract);
-    bench.engine->logits.assign(7 * 64, -6.0f);
+    bench.engine->logits.assign((7 + count) * 64, -6.0f);
+    for (int i = 0; i < count; ++i) bench.engine->logits[(7 + i) * 64 + 3 * 8 + 4 + i] = 2;
     CHECK_EQ(bench.answer(c_frame(disc)), std::string("ok: "));
-    CHECK(bench.report.map != nullptr && bench.report.macula == nullptr);
+    const float* found[] = {bench.report.macula, bench.report.optic_disc};
+    CHECK(bench.report.map != nullptr);
+    for (int i = 0; i < 2; ++i) {
+      CHECK_EQ(found[i] != nullptr, i < count);
+      if (i >= count) continue;
+      CHECK_NEAR(found[i][3 * 8 + 4 + i], 1 / (1 + std::exp(-2.0)), 1e-6);
+      CHECK_NEAR(found[i][3 * 8 + 3], 1 / (1 + std::exp(6.0)), 1e-6);
+      CHECK(std::isnan(found[i][0]));  // outside the field
+    }
+    CHECK_EQ(bench.answer(c_frame(black)), std::string("ok: "));
+    CHECK(count < 1 || std::isnan(bench.report.macula[3 * 8 + 4]));
+    CHECK(count < 2 || std::isnan(bench.report.optic_disc[3 * 8 + 4]));
   }
-  contract.has_macula = true;
+}
+
+TEST(capi_assess_leaves_alone_what_an_earlier_header_does_not_know) {
+  efiqa::Contract contract = efiqa_test::full_contract();
+  contract.landmark_count = 2;
   CBench bench(1, 0, contract);
-  bench.engine->logits.assign(8 * 64, -6.0f);
-  bench.engine->logits[7 * 64 + 3 * 8 + 4] = 2;
-  CHECK_EQ(bench.answer(c_frame(disc)), std::string("ok: "));
-  CHECK_NEAR(bench.report.macula[3 * 8 + 4], 1 / (1 + std::exp(-2.0)), 1e-6);
-  CHECK_NEAR(bench.report.macula[3 * 8 + 3], 1 / (1 + std::exp(6.0)), 1e-6);
-  CHECK(std::isnan(bench.report.macula[0]));  // outside the field
-  CHECK_EQ(bench.answer(c_frame(black)), std::string("ok: "));
-  CHECK(std::isnan(bench.report.macula[3 * 8 + 4]));
-  efiqa_report earlier;  // of a header without the field
+  bench.engine->logits.assign(9 * 64, -6.0f);
+  const DiscFrame disc(640, 480);
+  const efiqa_frame frame = c_frame(disc);
+  efiqa_report earlier;
   EFIQA_INIT(earlier);
   earlier.struct_size = offsetof(efiqa_report, macula);
-  const efiqa_frame frame = c_frame(disc);
   CHECK_EQ(efiqa_runtime_assess(bench.runtime, &frame, &earlier, nullptr, 0), int{EFIQA_STATUS_OK});
-  CHECK(earlier.map != nullptr && earlier.macula == nullptr);
+  CHECK(earlier.map != nullptr && earlier.macula == nullptr && earlier.optic_disc == nullptr);
 }
 
 TEST(capi_assess_refuses_each_bad_frame_by_name_and_stays_usable) {

@@ -412,22 +412,23 @@ Names with(Names names, const std::string& last) {
   return names;
 }
 
+Names with_macula() { return with(with(kReasons, "not_a_fundus"), "macula"); }
+
 }  // namespace
 
 TEST(contract_each_legal_list_of_channels_is_read) {
   const struct {
     Names names;
-    bool reasons, not_a_fundus, macula;
-  } cases[] = {{{}, false, false, false},
-               {{"not_a_fundus"}, false, true, false},
-               {kReasons, true, false, false},
-               {with(kReasons, "not_a_fundus"), true, true, false},
-               {with(with(kReasons, "not_a_fundus"), "macula"), true, true, true}};
+    bool reasons, not_a_fundus;
+    int landmarks;
+  } cases[] = {{{}, false, false, 0},          {{"not_a_fundus"}, false, true, 0},
+               {kReasons, true, false, 0},     {with(kReasons, "not_a_fundus"), true, true, 0},
+               {with_macula(), true, true, 1}, {with(with_macula(), "optic_disc"), true, true, 2}};
   for (const auto& expected : cases) {
     const Contract contract = efiqa::parse_contract(text_of_channels(expected.names), "m");
     CHECK_EQ(contract.has_reasons, expected.reasons);
     CHECK_EQ(contract.has_not_a_fundus, expected.not_a_fundus);
-    CHECK_EQ(contract.has_macula, expected.macula);
+    CHECK_EQ(contract.landmark_count, expected.landmarks);
     CHECK_EQ(contract.channel_count(), 1 + static_cast<int>(expected.names.size()));
     CHECK_EQ(std::string(contract.channel_name(0)), "anatomy_not_visible");
     for (std::size_t i = 0; i < expected.names.size(); ++i) {
@@ -440,30 +441,39 @@ TEST(contract_each_legal_list_of_channels_is_read) {
   }
 }
 
-TEST(contract_macula_margin_needs_the_channel) {
-  const auto text = [](const std::string& channels, const std::string& margin) {
+TEST(contract_margin_of_a_landmark_needs_its_channel) {
+  const auto text = [](const std::string& channels, const std::string& name,
+                       const std::string& margin) {
     return replaced(channels, "\"usable_min_score\": 0.6",
-                    "\"usable_min_score\": 0.6, \"macula_margin\": " + margin);
+                    "\"usable_min_score\": 0.6, \"" + name + "_margin\": " + margin);
   };
-  const std::string told = text_of_channels(with(with(kReasons, "not_a_fundus"), "macula"));
-  const Contract contract = efiqa::parse_contract(text(told, "0.125"), "m");
-  CHECK_EQ(contract.operating_point("screening").macula_margin, 0.125f);
-  CHECK_EQ(contract.operating_point("lenient").macula_margin, 1.0f);
-  const std::string place = kPrefix + std::string("operating_points.screening.macula_margin is ");
-  for (const std::string margin : {"-0.1", "1.1", "null"}) {
-    CHECK_EQ(refusal_of(text(told, margin)),
-             place + margin + ", expected a number from 0 to 1" + kFix);
+  const std::string lists[] = {text_of_channels(with(kReasons, "not_a_fundus")),
+                               text_of_channels(with_macula()),
+                               text_of_channels(with(with_macula(), "optic_disc"))};
+  const std::string names[] = {"macula", "optic_disc"};
+  for (int i = 0; i < 2; ++i) {
+    const std::string& told = lists[i + 1];
+    const Contract contract = efiqa::parse_contract(text(told, names[i], "0.125"), "m");
+    CHECK_EQ(contract.operating_point("screening").landmark_margins[i], 0.125f);
+    CHECK_EQ(contract.operating_point("screening").landmark_margins[1 - i], 1.0f);
+    CHECK_EQ(contract.operating_point("lenient").landmark_margins[i], 1.0f);
+    const std::string place =
+        kPrefix + std::string("operating_points.screening.") + names[i] + "_margin is ";
+    for (const std::string margin : {"-0.1", "1.1", "null"}) {
+      CHECK_EQ(refusal_of(text(told, names[i], margin)),
+               place + margin + ", expected a number from 0 to 1" + kFix);
+    }
+    CHECK_EQ(refusal_of(text(lists[i], names[i], "1")),
+             place + "1, expected no such field, because output.channels does not list " +
+                 names[i] + kFix);
   }
-  CHECK_EQ(
-      refusal_of(text(tiny_contract_text(), "1")),
-      place + "1, expected no such field, because output.channels does not list macula" + kFix);
 }
 
 TEST(contract_each_other_list_of_channels_is_refused_with_the_place) {
   const std::string count =
-      "output.channels is an array, expected an array of 1, 2, 6, 7 or 8 channels: "
-      "anatomy_not_visible, then the five reasons or none of them, then not_a_fundus or not, then "
-      "macula, if all others are there, or not";
+      "output.channels is an array, expected an array of 1, 2 or 6 to 9 channels: "
+      "anatomy_not_visible, then the five reasons or none of them, then not_a_fundus or not, then, "
+      "if all others are there, macula, or macula and optic_disc, or neither";
   const auto item = [](int index, const std::string& actual, const std::string& expected) {
     return "output.channels[" + std::to_string(index) + "] is \"" + actual + "\", expected \"" +
            expected + "\"";
@@ -490,7 +500,8 @@ TEST(contract_each_other_list_of_channels_is_refused_with_the_place) {
       {{"not_a_fundus", "macula"}, count},
       {with(kReasons, "macula"), item(6, "macula", "not_a_fundus")},
       {with(with(kReasons, "not_a_fundus"), "not_a_fundus"), item(7, "not_a_fundus", "macula")},
-      {with(with(with(kReasons, "not_a_fundus"), "macula"), "macula"), count}};
+      {with(with_macula(), "macula"), item(8, "macula", "optic_disc")},
+      {with(with(with_macula(), "optic_disc"), "optic_disc"), count}};
   for (const auto& refused : cases) {
     CHECK_EQ(refusal_of(text_of_channels(refused.names)), kPrefix + refused.message + kFix);
   }

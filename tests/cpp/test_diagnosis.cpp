@@ -17,6 +17,7 @@
 using efiqa::Contract;
 using efiqa::FieldCut;
 using efiqa::FieldOfView;
+using efiqa::Landmark;
 using efiqa::Reason;
 using efiqa::Remedy;
 using efiqa::Report;
@@ -430,44 +431,69 @@ TEST(diagnosis_refusal_looks_at_all_zones_alike) {
   CHECK(report.score < before - 0.1f);
 }
 
-TEST(diagnosis_score_is_bounded_by_what_can_be_seen_of_the_macula) {
-  constexpr int kMaculaChannel = 7;
+void check_bound_by(Landmark which) {
+  constexpr int kFirstChannel = 7;
+  const int index = static_cast<int>(which), channel = kFirstChannel + index;
   Case c;
-  c.contract.has_macula = true;
-  c.logits.resize(8 * kCells);
-  const auto macula_at = [&](int cell, double probability) {
-    c.logits[kMaculaChannel * kCells + cell] = logit_of(probability);
+  c.contract.landmark_count = index + 1;
+  c.logits.resize((channel + 1) * kCells);
+  const auto near_at = [&](int cell, double probability) {
+    c.logits[channel * kCells + cell] = logit_of(probability);
   };
-  for (int i = 0; i < kCells; ++i) macula_at(i, 0.01);
+  for (int i = kFirstChannel * kCells; i < (channel + 1) * kCells; ++i)
+    c.logits[i] = logit_of(0.01);
   const int hidden = 27, seen = 45;
   c.hide(hidden, Reason::kUnderExposed, 0.9);
-  macula_at(hidden, 0.9);
+  near_at(hidden, 0.9);
   const double mean = 1 - 1.0 / kCells;
   CHECK_NEAR(c.run().score, mean, 1e-5);  // any margin is allowed
-  c.contract.operating_points[0].macula_margin = 0.125f;
+  float& margin = c.contract.operating_points[0].landmark_margins[index];
+  margin = 0.125f;
   const Report report = c.run();
   const auto bound = [&](double at_hidden, double elsewhere) {
     const double rest = (kCells - 2) * 0.01 * 0.01 + elsewhere * elsewhere;
     return 0.125 + rest / (rest + at_hidden * at_hidden);
   };
   CHECK_NEAR(report.score, bound(0.9, 0.01), 1e-5);
-  CHECK_NEAR(report.macula[hidden], 0.9, kStrengthTolerance);
-  CHECK_EQ(report.macula.size(), report.map.size());
+  CHECK_NEAR(report.landmark(which)[hidden], 0.9, kStrengthTolerance);
+  CHECK_EQ(report.landmarks.size(), (index + 1) * report.map.size());
   CHECK_NEAR(report.regions[0].area_share, 1.0 / kCells, 1e-6);
-  macula_at(seen, 0.9);  // half of it can be seen
+  near_at(seen, 0.9);  // half of it can be seen
   CHECK_NEAR(c.run().score, bound(0.9, 0.9), 1e-5);
-  macula_at(hidden, 0.01);  // all of it
+  near_at(hidden, 0.01);  // all of it
   CHECK_NEAR(c.run().score, mean, 1e-5);
-  macula_at(hidden, 0.9);
-  macula_at(seen, 0.01);
-  c.contract.operating_points[0].macula_margin = 0;
+  near_at(hidden, 0.9);
+  near_at(seen, 0.01);
+  margin = 0;
   CHECK_NEAR(c.run().score, bound(0.9, 0.01) - 0.125, 1e-5);
 }
 
-TEST(diagnosis_score_has_no_bound_where_no_macula_shows) {
+TEST(diagnosis_score_is_bounded_by_what_can_be_seen_of_a_landmark) {
+  check_bound_by(Landmark::kMacula);
+  check_bound_by(Landmark::kOpticDisc);
+}
+
+TEST(diagnosis_score_is_bounded_by_the_landmark_that_is_hidden_more) {
   Case c;
-  c.contract.has_macula = true;
-  c.contract.operating_points[0].macula_margin = 0;
+  c.contract.landmark_count = 2;
+  c.logits.resize(9 * kCells, -20.0f);
+  const int macula = 27, disc = 45;
+  c.logits[7 * kCells + macula] = c.logits[8 * kCells + disc] = 20;
+  c.hide(macula, Reason::kHaze, 0.9);
+  float* margins = c.contract.operating_points[0].landmark_margins;
+  margins[0] = 0.25f;
+  margins[1] = 0.5f;
+  CHECK_NEAR(c.run().score, 0.25, 1e-4);
+  margins[0] = 1;
+  CHECK_NEAR(c.run().score, 1 - 1.0 / kCells, 1e-4);
+  c.hide(disc, Reason::kHaze, 0.9);
+  CHECK_NEAR(c.run().score, 0.5, 1e-4);
+}
+
+TEST(diagnosis_score_has_no_bound_where_no_landmark_shows) {
+  Case c;
+  c.contract.landmark_count = 1;
+  c.contract.operating_points[0].landmark_margins[0] = 0;
   c.logits.resize(8 * kCells);
   const auto score_at = [&](double probability) {  // of being of the macula, in each cell
     for (int i = 0; i < kCells; ++i) c.logits[7 * kCells + i] = logit_of(probability);
@@ -482,22 +508,28 @@ TEST(diagnosis_score_has_no_bound_where_no_macula_shows) {
   CHECK_NEAR(c.run().score, 1 - 1.0 / kCells, 1e-5);
 }
 
-TEST(diagnosis_macula_says_nothing_outside_the_field_and_of_refused_frames) {
+TEST(diagnosis_landmarks_say_nothing_outside_the_field_and_of_refused_frames) {
   Case c;
-  CHECK(c.run().macula.empty());
-  c.contract.has_macula = true;
-  c.logits.resize(8 * kCells, 3.0f);
+  const Report without = c.run();
+  CHECK(without.landmarks.empty() && without.landmark(Landmark::kMacula) == nullptr);
+  c.contract.landmark_count = 2;
+  c.logits.resize(9 * kCells, 3.0f);
   Report report = circle_report();
   c.run(report);
-  for (int i = 0; i < kCells; ++i) {
-    CHECK_EQ(std::isnan(report.macula[i]), !(report.weights[i] > 0));
+  for (int i = 0; i < 2 * kCells; ++i) {
+    CHECK_EQ(std::isnan(report.landmarks[i]), !(report.weights[i % kCells] > 0));
   }
-  c.logits[7 * kCells + 20] = std::numeric_limits<float>::infinity();
-  CHECK(contains(error_of([&] { c.run(); }), "the engine answered inf for macula in grid cell"));
+  for (const std::string name : {"macula", "optic_disc"}) {
+    float& logit = c.logits[(name == "macula" ? 7 : 8) * kCells + 20];
+    logit = std::numeric_limits<float>::infinity();
+    const std::string expected = "the engine answered inf for " + name + " in grid cell";
+    CHECK(contains(error_of([&] { c.run(); }), expected));
+    logit = 0;
+  }
   Report blind;
   c.run(blind);
-  CHECK_EQ(blind.macula.size(), static_cast<std::size_t>(kCells));
-  CHECK(std::isnan(blind.macula[0]));
+  CHECK_EQ(blind.landmarks.size(), static_cast<std::size_t>(2 * kCells));
+  CHECK(std::isnan(blind.landmark(Landmark::kOpticDisc)[0]));
 }
 
 TEST(diagnosis_not_a_fundus_alone_needs_no_reason_channels) {

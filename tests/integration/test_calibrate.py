@@ -13,10 +13,11 @@ import efiqa
 from efiqa import _core, _files, cli
 from efiqa.calibration import Options, calibrate, site_model
 from efiqa.calibration.zones import EQUAL, Zones
+from efiqa.contract import OperatingPoint
 from efiqa.errors import ContractError, FileError, LabelError, OptionError
 from efiqa.golden import golden_path, make_golden
 from tests.helpers import (
-    MACULA,
+    LANDMARKS,
     TELLING,
     contract_of,
     drawn_eye,
@@ -28,6 +29,7 @@ from tests.helpers import (
 # The tiny model takes dark cells for bad, so the score grows with the light.
 LIGHT = {"reject": range(20, 50, 5), "usable": range(90, 120, 5), "good": range(190, 220, 5)}
 EACH = 6
+EVEN = OperatingPoint(0, 0)  # without margins
 
 
 @pytest.fixture
@@ -147,7 +149,7 @@ def test_calibrate_zone_weights_are_fitted_and_used(site, capsys):
         point = new.info.contract.operating_points["zones"]
         assert point.to_dict() == result["limits"]
         reports = [old.assess(frame) for frame in frames]
-        expected = Zones.of(reports).scores(point.zone_weights)
+        expected = Zones.of(reports, EVEN).scores(point.zone_weights)
         for frame, before, score in zip(frames, reports, expected, strict=True):
             found = new.assess(frame)
             assert found.score == pytest.approx(score, abs=1e-6)
@@ -174,26 +176,27 @@ def test_calibrate_of_a_model_with_zone_weights_keeps_them(site, capsys):
             assert found["cuts"][0]["auroc"]["value"] >= zones["cuts"][0]["auroc"]["value"]
 
 
-def test_calibrate_counts_the_macula_as_the_model_does(site, capsys):
+@pytest.mark.parametrize("margin", ["macula_margin", "optic_disc_margin"])
+def test_calibrate_counts_landmarks_as_the_model_does(site, capsys, margin):
     paint_centre(site)
-    model = write_telling_model(site, TELLING | MACULA)
+    model = write_telling_model(site, TELLING | LANDMARKS)
     path = contract_of(model)
     document = json.loads(path.read_text())
-    document["operating_points"][document["default_operating_point"]]["macula_margin"] = 0.125
+    document["operating_points"][document["default_operating_point"]][margin] = 0.125
     path.write_text(json.dumps(document))
     frames = [efiqa.read_image(name) for name, _, _ in read_rows(site)]
     for name, more in (("plain", []), ("zones", ["--zone-weights"])):
         assert run("--json", "--name", name, *more) == 0
-        assert json.loads(capsys.readouterr().out)["limits"]["macula_margin"] == 0.125
+        assert json.loads(capsys.readouterr().out)["limits"][margin] == 0.125
         with efiqa.Runtime(f"tiny-v1-{name}/tiny.onnx") as runtime:
             point = runtime.info.contract.operating_points[name]
             reports = [runtime.assess(frame) for frame in frames]
         zones = point.zone_weights or EQUAL
-        scores = Zones.of(reports, 0.125).scores(zones)
+        scores = Zones.of(reports, point).scores(zones)
         assert np.allclose([report.score for report in reports], scores, atol=1e-6)
-        assert np.abs(scores - Zones.of(reports).scores(zones)).max() > 0.01
+        assert np.abs(scores - Zones.of(reports, EVEN).scores(zones)).max() > 0.01
     assert run("--name", "again") == 0
-    assert ", macula_margin 0.125" in capsys.readouterr().out
+    assert f", {margin} 0.125" in capsys.readouterr().out
 
 
 def test_calibrate_positive_gives_one_limit_without_usable(site, capsys):

@@ -34,6 +34,7 @@ class Answer:
     main_reason: str = ""
     not_a_fundus: float | None = None
     macula: np.ndarray | None = None
+    optic_disc: np.ndarray | None = None
     fov: Place = field(default_factory=Place)
 
     @property

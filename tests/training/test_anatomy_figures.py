@@ -197,37 +197,47 @@ def test_bound_share_counts_pictures_that_lose_by_the_bound(runtime, drawn_pictu
 
     from training.data import load_rgb
     from training.eye_agreement import Reading
-    from training.macular_scores import bound_share
+    from training.landmark_scores import bound_share
 
     report = runtime.assess(load_rgb(drawn_pictures[0].path))
     lost = np.full_like(report.map, 0.1)
     lost[4:6, 4:6] = 0.8
     there, elsewhere = np.zeros_like(lost), np.zeros_like(lost)
     there[4:6, 4:6] = elsewhere[1:3, 4:6] = 1
-    weights = np.ones_like(lost)
-    shown = [replace(report, map=lost, weights=weights, macula=each) for each in (there, elsewhere, None)]
-    assert bound_share(shown, Reading(macula_margin=0.2)) == pytest.approx(1 / 3)
-    assert bound_share(shown, Reading(macula_margin=0.9)) == 0
+    even = replace(report, map=lost, weights=np.ones_like(lost), macula=None, optic_disc=None)
+    for name in ("macula", "optic_disc"):
+        shown = [replace(even, **{name: each}) for each in (there, elsewhere, None)]
+        assert bound_share(shown, Reading(**{f"{name}_margin": 0.2})) == pytest.approx(1 / 3)
+        assert bound_share(shown, Reading(**{f"{name}_margin": 0.9})) == 0
 
 
-def test_macular_scores_fall_by_what_the_map_sees_and_more_where_the_centre_counts_more(
+def test_landmark_scores_fall_by_what_the_map_sees_and_more_where_the_centre_counts_more(
     runtime, drawn_pictures
 ):
     from efiqa.contract import ZoneWeights
     from training.eye_agreement import Reading
-    from training.macular_scores import macular_scores, spotted
+    from training.landmark_scores import landmark_scores, spotted
 
     seeing = MapOf(runtime.info.contract, dark_below=40)
     reports = spotted(seeing, drawn_pictures, seed=0)
     assert {name: len(each) for name, each in reports.items()} == dict.fromkeys(
-        ("clean", "under_exposed, 1.5", "under_exposed, 3", "haze, 1.5", "haze, 3"), 1
+        (
+            "clean",
+            *(
+                f"{where} {kind}, {diameter}"
+                for kind in ("under_exposed", "haze")
+                for where in ("fovea", "disc")
+                for diameter in ("1.5", "3")
+            ),
+        ),
+        1,
     )
-    even = macular_scores(reports, Reading())["under_exposed, 3"]
-    central = macular_scores(reports, Reading(zones=ZoneWeights(1, 0.1, 0.1)))["under_exposed, 3"]
+    even = landmark_scores(reports, Reading())["fovea under_exposed, 3"]
+    central = landmark_scores(reports, Reading(zones=ZoneWeights(1, 0.1, 0.1)))["fovea under_exposed, 3"]
     assert even["auroc"] == 1
     assert central["fall"] > even["fall"] > 0
     blind = MapOf(runtime.info.contract, dark_below=0)
-    assert macular_scores(spotted(blind, drawn_pictures, seed=0), Reading())["under_exposed, 3"] == {
+    assert landmark_scores(spotted(blind, drawn_pictures, seed=0), Reading())["fovea under_exposed, 3"] == {
         "auroc": 0.5,
         "fall": 0,
     }

@@ -65,18 +65,23 @@ def test_eye_agreement_of_the_command_line(capsys, monkeypatch):
     found = [{"set": {"n_pairs": 20, "spearman": 0.5}}, {}]
     monkeypatch.setattr(eye_agreement, "read_manifest", lambda root: [])
     monkeypatch.setattr(eye_agreement, "eye_agreement", lambda runtime, pictures, readings: found)
+    margins = "margins of macula and disc"
     for more, ends in (
         (
-            ["--temperature", "1", "2", "--zones", "1,1,0.5", "--macula", "0"],
-            ("zones 1,1,0.5, macula's margin 0", "temperature 2, zones 1,1,0.5, macula's margin 0"),
+            ["--temperature", "1", "2", "--zones", "1,1,0.5", "--macula", "0", "--disc", "1"],
+            (f"zones 1,1,0.5, {margins} 0 and 1", f"temperature 2, zones 1,1,0.5, {margins} 0 and 1"),
         ),
         (
-            ["--zones", "1,1,1", "1,0.5,0.1", "--macula", "0.2"],
-            ("zones 1,1,1, macula's margin 0.2", "zones 1,0.5,0.1, macula's margin 0.2"),
+            ["--zones", "1,1,1", "1,0.5,0.1", "--macula", "0.2", "--disc", "0.5"],
+            (f"zones 1,1,1, {margins} 0.2 and 0.5", f"zones 1,0.5,0.1, {margins} 0.2 and 0.5"),
         ),
         (
-            ["--zones", "1,1,1", "--macula", "0", "1"],
-            ("zones 1,1,1, macula's margin 0", "zones 1,1,1, macula's margin 1"),
+            ["--zones", "1,1,1", "--macula", "0", "1", "--disc", "0.1"],
+            (f"zones 1,1,1, {margins} 0 and 0.1", f"zones 1,1,1, {margins} 1 and 0.1"),
+        ),
+        (
+            ["--zones", "1,1,1", "--macula", "0", "--disc", "0.1", "0.2"],
+            (f"zones 1,1,1, {margins} 0 and 0.1", f"zones 1,1,1, {margins} 0 and 0.2"),
         ),
     ):
         eye_agreement.main(["--data", "photos", *more])
@@ -86,8 +91,8 @@ def test_eye_agreement_of_the_command_line(capsys, monkeypatch):
     for more, error in (
         (["--temperature", "0"], "--temperature is 0.0, expected numbers > 0"),
         (["--zones", "1,1"], "zones are '1,1', three of 0.01 to 1 are expected"),
-        (["--macula", "-1"], "macula is '-1', a number from 0 to 1 is expected"),
-        (["--macula", "much"], "macula is 'much', a number from 0 to 1 is expected"),
+        (["--macula", "-1"], "--macula: margin is '-1', a number from 0 to 1 is expected"),
+        (["--disc", "much"], "--disc: margin is 'much', a number from 0 to 1 is expected"),
         (["--zones", "1,1,0"], "zones are '1,1,0', three of 0.01 to 1 are expected"),
     ):
         with pytest.raises(SystemExit):

@@ -84,7 +84,7 @@ def test_levelled_student_answers_lower_at_the_rim_of_the_map_alone():
 @pytest.mark.parametrize("logits", [0.0, 0.3])
 def test_run_writes_the_levelled_student(tmp_path, monkeypatch, logits):
     from training import rim_level
-    from training.macula_answer import PLACED
+    from training.landmark_answer import PLACED
     from training.student import Shape, Student, load_student, save_student
 
     monkeypatch.setattr(rim_level, "rim_level", lambda *_: rim_level.RimLevel(logits, 1.1))

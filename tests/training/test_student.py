@@ -38,8 +38,8 @@ def samples(disordered_share=0.0, **changes):
     recipe = Path(__file__).parents[2] / "training/configs/toy.toml"
     settings = replace(config.load(recipe).student, **changes)
     teacher = np.stack([np.full((GRID, GRID), share, np.float32) for share in (0.1, 0.6, 0.9, 0.9)])
-    known, unknown = (np.full((count, 3), value, np.float32) for count, value in ((2, SIDE / 2), (4, np.nan)))
-    known[:, 2] = 30
+    known, unknown = (np.full((count, 5), value, np.float32) for count, value in ((2, SIDE / 2), (4, np.nan)))
+    known[:, 2:] = SIDE / 4, SIDE / 2, 30
     teaching = Teaching(crop_set(4), teacher, teacher.mean((1, 2)), CLEAN, crop_set(2), unknown, known)
     return StudentSamples(teaching, settings, disordered_share=disordered_share), settings
 
@@ -248,7 +248,7 @@ def test_sample_with_a_spot_is_small_on_the_known_fovea_and_counts_more():
 
 def test_sample_of_the_pool_trusts_the_macula_less():
     make, settings = samples(degraded_share=0.0, not_fundus_share=0.0)
-    make._from.pool_foveas[:] = (SIDE / 2, SIDE / 2, 50)
+    make._from.pool_landmarks[:] = (SIDE / 2, SIDE / 2, 10, 10, 50)
     below = 0
     for sample in drawn(make, 10):
         ratio = (sample["trust"] / sample["weight"].clamp_min(1e-6))[0]
@@ -522,13 +522,13 @@ def test_load_exported_answers_as_the_model_does_and_can_be_learned_on(name, rea
 
     assert exported_readers(name) == readers
     student = Student(Shape(64, 128, 4, *readers), pretrained=False)
-    own = student.head.weight[-1].clone()
+    own = student.head.weight[-2:].clone()
     load_exported(student, name, images_of(2))
     image = next(images_of(1))
     with Runtime(WEIGHTS / f"{name}.onnx") as runtime, torch.no_grad():
         expected = runtime.run_network(np.ascontiguousarray(image[:1].numpy()))
-        assert torch.equal(student.head.weight[-1], own)  # of the macula, which the model does not tell
-        found = student(image)[:1, :-1].numpy()
+        assert torch.equal(student.head.weight[-2:], own)  # of landmarks, which the model does not tell
+        found = student(image)[:1, :-2].numpy()
         if readers[0]:  # the rim of the map is levelled
             expected[:, 0, [0, -1]] = found[:, 0, [0, -1]]
             expected[:, 0, :, [0, -1]] = found[:, 0, :, [0, -1]]
@@ -536,7 +536,7 @@ def test_load_exported_answers_as_the_model_does_and_can_be_learned_on(name, rea
         assert np.abs(found - expected).max() < 1e-2
         # With the statistics of what it sees in place of those kept, it says nearly the same.
         student.train()
-        relative = (student(image)[:1, :-1] - torch.from_numpy(expected)).std() / np.std(expected)
+        relative = (student(image)[:1, :-2] - torch.from_numpy(expected)).std() / np.std(expected)
     assert relative < 0.3
 
 

@@ -1,5 +1,7 @@
 """Zones of the field: the score that their weights give, and weights fitted to labels with known answers."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from efiqa import _core, _metrics
 from efiqa.calibration import criterion
 from efiqa.calibration import zones as zones_module
 from efiqa.calibration.zones import EQUAL, RATIOS, SMALLEST, Zones, fit_zone_weights
-from efiqa.contract import ZoneWeights
+from efiqa.contract import OperatingPoint, ZoneWeights
 
 
 def zones_of(area, bad):
@@ -54,7 +56,7 @@ def test_weights_favour_the_zone_that_tells_the_labels(telling):
     assert better > _metrics.auroc(good, zones.scores(EQUAL)) + 0.02
 
 
-def test_scores_are_bounded_by_what_can_be_seen_of_the_macula():
+def test_scores_are_bounded_by_what_can_be_seen_of_the_landmarks():
     area, bad = np.array([[10.0, 20, 30]] * 2), np.array([[10.0, 0, 15]] * 2)
     zones = Zones(area, bad, np.array([0.6, 0.3]))
     assert zones.scores(EQUAL) == pytest.approx([1 - 25 / 60, 0.3])
@@ -62,32 +64,59 @@ def test_scores_are_bounded_by_what_can_be_seen_of_the_macula():
     assert zones.of_pictures(np.array([False, True])).scores(EQUAL) == pytest.approx([0.3])
 
 
-def test_seen_of_macula_counts_cells_by_the_square_of_their_probability():
+@dataclass(frozen=True)
+class Report:
+    """What zones are made of."""
+
+    map: np.ndarray
+    weights: np.ndarray
+    macula: np.ndarray | None = None
+    optic_disc: np.ndarray | None = None
+
+
+def test_bound_is_that_of_the_landmark_that_is_hidden_more():
+    lost, cells = np.array([[0.9, 0.5], [0.0, 0.0]], np.float32), np.eye(4, dtype=np.float32).reshape(4, 2, 2)
+    weights = np.ones((2, 2), np.float32)
+
+    def most(macula, disc, **margins):
+        return Zones.of([Report(lost, weights, macula, disc)], OperatingPoint(0, 0, **margins)).most[0]
+
+    assert most(cells[0], cells[1], macula_margin=0.1, optic_disc_margin=0.1) == pytest.approx(0.2)
+    assert most(cells[1], cells[0], macula_margin=0.1, optic_disc_margin=0.2) == pytest.approx(0.3)
+    assert most(cells[2], cells[1], macula_margin=0.1, optic_disc_margin=0.2) == pytest.approx(0.7)
+    assert most(cells[0], None) == pytest.approx(1.1)
+    assert most(None, None, macula_margin=0.1) == pytest.approx(1.1)
+
+
+def test_seen_of_a_landmark_counts_cells_by_the_square_of_their_probability():
     lost = np.array([[0.9, 0.1], [0.2, np.nan]], np.float32)
     weights = np.array([[1, 0.5], [1, 0]], np.float32)
     macula = np.array([[0.8, 0.4], [0.0, np.nan]], np.float32)
     counted = 0.64 + 0.5 * 0.16
-    seen = zones_module.seen_of_macula
-    assert seen(lost, weights, macula) == pytest.approx(1 - (0.64 * 0.9 + 0.08 * 0.1) / counted)
-    assert seen(lost, weights, None) == 1
+    seen = zones_module.seen_of
+    assert seen(macula, lost, weights) == pytest.approx(1 - (0.64 * 0.9 + 0.08 * 0.1) / counted)
+    assert seen(None, lost, weights) == 1
     # A 400th of the visible area has to be of it.
-    least = np.sqrt(zones_module.SMALLEST_MACULA * 2.5)
+    least = np.sqrt(_core.MIN_LANDMARK_SHARE * 2.5)
     for factor, expected in ((1.01, 1 - 0.9), (0.99, 1.0)):
         macula = np.array([[factor * least, 0], [0, np.nan]], np.float32)
-        assert seen(lost, weights, macula) == pytest.approx(expected)
+        assert seen(macula, lost, weights) == pytest.approx(expected)
 
 
-def test_criterion_hands_the_margin_of_the_macula_on():
+def test_criterion_hands_the_margins_of_the_landmarks_on():
     levels, zones = drawn(300, 0)
     patients = [str(i) for i in range(300)]
+    margins = {"macula_margin": 0.125, "optic_disc_margin": 0.25}
     for scores in (zones, zones.scores(EQUAL)):
+        present = OperatingPoint(0.9, 0.5, **margins)
         result = criterion.fit_criterion(
-            levels, scores, patients, ("bad", "good"), folds=5, seed=1, macula_margin=0.125
+            levels, scores, patients, ("bad", "good"), folds=5, seed=1, present=present
         )
-        assert result.point.macula_margin == 0.125
-        assert result.point.to_dict()["macula_margin"] == 0.125
+        held = result.point.to_dict()
+        assert {name: held[name] for name in margins} == margins
+        assert OperatingPoint.from_dict(held) == result.point != present
     plain = criterion.fit_criterion(levels, zones, patients, ("bad", "good"), folds=5, seed=1)
-    assert "macula_margin" not in plain.point.to_dict()
+    assert not any("margin" in name for name in plain.point.to_dict())
 
 
 @pytest.mark.parametrize("present", [EQUAL, ZoneWeights(1, 1, 0.25), ZoneWeights(0.5, 1, 0.5)])
@@ -140,7 +169,7 @@ def test_criterion_of_zones_hands_the_weights_on():
         ("bad", "good"),
         folds=5,
         seed=1,
-        zone_weights=weights,
+        present=OperatingPoint(0, 0, weights),
     )
     assert kept.point == result.point
     assert result.cuts[0].auroc.value > plain.cuts[0].auroc.value + 0.02

@@ -99,6 +99,8 @@ def test_contract_has_one_of_four_lists_of_channels_with_their_thresholds(tellin
         ["anatomy_not_visible", *REASONS[::-1], "not_a_fundus"],
         ["anatomy_not_visible", *REASONS, "not_a_fundus", "drusen"],
         ["anatomy_not_visible", "macula"],
+        ["anatomy_not_visible", *REASONS, "not_a_fundus", "optic_disc"],
+        ["anatomy_not_visible", *REASONS, "not_a_fundus", "optic_disc", "macula"],
     ],
 )
 def test_contract_with_other_channels_names_them(telling_model, channels):

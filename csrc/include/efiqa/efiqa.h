@@ -229,11 +229,11 @@ typedef struct efiqa_report {
   float fov_cut_fraction; /* 1 - visible area / area of the circle */
   int32_t frame_width_px, frame_height_px;
   int32_t crop_x_px, crop_y_px, crop_side_px; /* the square that the map covers */
-  int32_t grid_width, grid_height;            /* of map, weights and macula */
+  int32_t grid_width, grid_height;            /* of map, weights, macula and optic_disc */
   int32_t region_count;                       /* see efiqa_region_read */
   float fov_ms, preprocess_ms, engine_ms, postprocess_ms, total_ms; /* where the time went */
   /* Both grid_height rows of grid_width. The runtime's, valid until its next assess or close; NULL
-   * when the call failed. The macula, at the end, likewise. */
+   * when the call failed. Macula and disc, at the end, likewise. */
   const float* map;     /* probability that anatomy is NOT visible; NaN where the weight is 0 */
   const float* weights; /* share of the cell inside the field of view, 0..1 */
   /* What answered: texts of the runtime, valid until it is closed. NULL without a runtime. */
@@ -252,6 +252,7 @@ typedef struct efiqa_report {
   /* As map: probability that the cell lies within one disc diameter of the fovea, seen or hidden;
    * NaN where the weight is 0. NULL where the model does not say. */
   const float* macula;
+  const float* optic_disc; /* likewise, within one disc diameter of the optic disc's centre */
 } efiqa_report;
 
 /* A connected group of grid cells where anatomy is probably not visible. */

@@ -70,13 +70,15 @@ void check_alike(const Report& device, const Report& host) {
   CHECK_EQ(device.grid_height, host.grid_height);
   CHECK_EQ(device.map.size(), host.map.size());
   CHECK_EQ(device.weights.size(), host.weights.size());
-  CHECK_EQ(device.macula.size(), host.macula.size());
+  CHECK_EQ(device.landmarks.size(), host.landmarks.size());
   CHECK_EQ(device.regions.size(), host.regions.size());
   if (device.map.size() != host.map.size() || device.regions.size() != host.regions.size()) return;
   for (std::size_t i = 0; i < host.map.size(); ++i) {
     check_same_number(device.map[i], host.map[i]);
     CHECK_NEAR(device.weights[i], host.weights[i], kProbabilityTolerance);
-    if (!host.macula.empty()) check_same_number(device.macula[i], host.macula[i]);
+  }
+  for (std::size_t i = 0; i < host.landmarks.size(); ++i) {
+    check_same_number(device.landmarks[i], host.landmarks[i]);
   }
   for (std::size_t i = 0; i < host.regions.size(); ++i) {
     const efiqa::Region &a = device.regions[i], &b = host.regions[i];

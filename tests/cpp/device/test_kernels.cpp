@@ -202,15 +202,15 @@ Contract grid_contract(int width, int height) {
   return contract;
 }
 
-constexpr int kChannelLists = 5;
+constexpr int kChannelLists = 6;
 
 // The same with one of the lists of channels.
 Contract channel_contract(int width, int height, int list) {
   Contract contract = grid_contract(width, height);
   list %= kChannelLists;
-  contract.has_macula = list == 4;
-  contract.has_reasons = contract.has_macula || list % 2 == 1;
-  contract.has_not_a_fundus = contract.has_macula || list / 2 == 1;
+  contract.landmark_count = std::max(list - 3, 0);
+  contract.has_reasons = contract.landmark_count > 0 || list % 2 == 1;
+  contract.has_not_a_fundus = contract.landmark_count > 0 || list / 2 == 1;
   return contract;
 }
 
@@ -288,7 +288,7 @@ void check_report(const Report& actual, const Report& expected) {
   CHECK_EQ(actual.crop.side_px, expected.crop.side_px);
   check_values(actual.map, expected.map, kProbabilityTolerance, "map");
   check_values(actual.weights, expected.weights, kWeightTolerance, "weights");
-  check_values(actual.macula, expected.macula, kProbabilityTolerance, "macula");
+  check_values(actual.landmarks, expected.landmarks, kProbabilityTolerance, "landmarks");
   CHECK_EQ(actual.regions.size(), expected.regions.size());
   for (std::size_t i = 0; i < std::min(actual.regions.size(), expected.regions.size()); ++i) {
     const efiqa::Region& a = actual.regions[i];

@@ -1,10 +1,10 @@
-"""Does the score fall when the macula is hidden? Clean pictures of the training split, a spot on the fovea.
+"""Does the score fall when macula or disc is hidden? Clean pictures of the training split, a spot on either.
 
-A mean over the field hears little of the macula, a small part of it, but graders reject what hides it. No
-label is needed to see how much of that a score hears, and how much more with other weights of the zones or
-another margin of the macula:
+A mean over the field hears little of them, small parts of it, but graders reject what hides them. No label is
+needed to see how much of that a score hears, and how much more with other weights of the zones or another
+margin of macula and disc:
 
-    python -m training.macular_scores --data FOLDER --zones 1,1,0.25 1,0.5,0.1 --macula 0.1 0.2 1
+    python -m training.landmark_scores --data FOLDER --zones 1,1,0.25 1,0.5,0.1 --macula 0.1 0.2 1 --disc 0.2
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import zlib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -33,27 +34,29 @@ SEVERITY = 0.9
 
 
 def spotted(runtime: Runtime, pictures: Sequence[Picture], *, seed: int) -> dict[str, list[QualityReport]]:
-    """Return reports of ``pictures`` as they are, "clean", and with a spot on the fovea, by kind and size.
+    """Return reports of ``pictures`` as they are, "clean", and with a spot, by its place, kind and size.
 
-    Pictures whose fovea is not known are left out.
+    Pictures whose fovea and disc are not known are left out.
     """
     found: dict[str, list[QualityReport]] = defaultdict(list)
-    for frame in clean_frames(pictures, "macular scores"):
+    for frame in clean_frames(pictures, "landmark scores"):
         place = find_landmarks(frame.rgb, frame.visible)
         if place is None:
             continue
         window = camera_window(frame.visible)
         found["clean"].append(runtime.assess(np.ascontiguousarray(frame.rgb[window])))
-        for order, kind in enumerate(MACULAR_KINDS):
-            for diameter in DIAMETERS:
-                rng = np.random.default_rng([seed, order, zlib.crc32(frame.name.encode())])
-                spot = with_spot(frame, place, kind, diameter, SEVERITY, rng)
-                report = runtime.assess(np.ascontiguousarray(spot.rgb[window]))
-                found[f"{kind}, {diameter:g}"].append(report)
+        centres = {"fovea": place.fovea, "disc": place.disc}
+        for (order, kind), (where, centre), diameter in product(
+            enumerate(MACULAR_KINDS), centres.items(), DIAMETERS
+        ):
+            rng = np.random.default_rng([seed, order, zlib.crc32(frame.name.encode())])
+            spot = with_spot(frame, centre, diameter * place.disc_diameter, kind, SEVERITY, rng)
+            report = runtime.assess(np.ascontiguousarray(spot.rgb[window]))
+            found[f"{where} {kind}, {diameter:g}"].append(report)
     return dict(found)
 
 
-def macular_scores(reports: dict[str, list[QualityReport]], reading: Reading) -> dict[str, dict[str, Any]]:
+def landmark_scores(reports: dict[str, list[QualityReport]], reading: Reading) -> dict[str, dict[str, Any]]:
     """Return of each kind of spot how surely the score tells it from no spot (AUROC), and its mean fall.
 
     A picture without a score ranks below all others, and counts in the fall as if it had one of 0.
@@ -68,8 +71,8 @@ def macular_scores(reports: dict[str, list[QualityReport]], reading: Reading) ->
 
 
 def bound_share(clean: Sequence[QualityReport], reading: Reading) -> float:
-    """Return the share of clean pictures whose score would be greater without the bound by the macula."""
-    free = replace(reading, macula_margin=1.0)
+    """Return the share of clean pictures whose score would be greater without the landmarks' bounds."""
+    free = replace(reading, macula_margin=1.0, optic_disc_margin=1.0)
     return float(np.mean([score_by(reading, each) < score_by(free, each) for each in clean]))
 
 
@@ -83,9 +86,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     pictures = vessel_pictures(read_manifest(options.data), "train")
     reports = spotted(runtime, pictures, seed=options.seed)
     if "clean" not in reports:
-        parser.error(f"--data is {options.data}, in which no training picture shows where its fovea is")
+        parser.error(
+            f"--data is {options.data}, in which no training picture shows where its fovea and disc are"
+        )
     for reading in readings_of(own_reading(runtime), options):
-        found = macular_scores(reports, reading)
+        found = landmark_scores(reports, reading)
         shown = ", ".join(f"{name} {each['auroc']:.3f} ({each['fall']:+.3f})" for name, each in found.items())
         clean = reports["clean"]
         bound = bound_share(clean, reading)
