@@ -39,8 +39,8 @@ from training.export import MODEL_NAME
 from training.judgement import vessel_pictures
 from training.local_defects import local_benchmark
 from training.progress import track
+from training.pruning import WHOLE
 from training.quality_sets import TASKS, Labelled, evaluation_pictures
-from training.rim_level import WHOLE
 from training.run import Pipeline, make_fabric
 from training.student import load_student
 

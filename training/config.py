@@ -14,6 +14,7 @@ import tomllib
 from pydantic import TypeAdapter, ValidationError
 
 from training.landmark_answer import LandmarkSettings
+from training.pruning import PruneSettings
 from training.pseudo_labels import PseudoSettings
 from training.refusal_answer import RefusalSettings
 from training.segment import SegmenterSettings
@@ -63,6 +64,7 @@ class Config:
     student: StudentSettings
     refusal: RefusalSettings
     landmarks: LandmarkSettings
+    prune: PruneSettings
     export: ExportSettings
 
 

@@ -1,4 +1,4 @@
-"""Stage 8: the student as an ONNX graph with its contract, in the form that the runtime opens.
+"""Stage 10: the student as an ONNX graph with its contract, in the form that the runtime opens.
 
 Operating points are chosen without a quality label: clean pictures (vessel sets, train split) are degraded
 over the whole field by amounts that are known, and a limit is put where it best tells pictures that hide
@@ -27,10 +27,10 @@ from training.degrade import graded_degradation
 from training.features import crops_at
 from training.landmark_answer import ROWS
 from training.progress import track
+from training.pruning import WHOLE
 from training.pseudo_labels import crop_on_grid
 from training.refusal_limit import refusal_limit
 from training.region_threshold import region_threshold
-from training.rim_level import WHOLE
 from training.scoring import BOUNDED, PLAIN, Reading, score_of_map
 from training.student import LogitsOf, Student, answers, load_student, probabilities, shown_eyes
 from training.student_samples import CHANNELS

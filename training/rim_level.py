@@ -4,7 +4,7 @@ Cells at the rim of the field see less of it, and what they see ends there: on c
 in the outermost ring than inside. By how much, as one number of logits, is measured on clean pictures of the
 vessel sets' training split in fields of all shapes, and taken off.
 
-Output: ``whole.pt``, the student as it is exported; ``rim.json``.
+Output: ``levelled.pt``, the whole student; ``rim.json``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from training.pseudo_labels import badness, rim_cells, to_grid
 from training.student import Student, load_student, predict, save_student, widened
 from training.views import rendered_view
 
-WHOLE = "whole.pt"
+LEVELLED = "levelled.pt"
 VIEWS = 4  # of each picture
 LEVEL_ENOUGH = 1.05  # times the inside: a rim up to here stays, since looking for it costs time
 GREATEST = 3.0  # logits
@@ -77,6 +77,6 @@ def run(clean: CropSet, size_px: int, grid: int, out: Path, seed: int) -> None:
         maps.append(predict(student, np.stack([blank_outside(rgb, visible) for _, rgb, visible in views])))
         weights.append(np.stack([to_grid(visible, grid) for _, _, visible in views]))
     level = rim_level(np.concatenate(maps), np.concatenate(weights))
-    save_student(levelled(student, level.logits), size_px, out / WHOLE)
+    save_student(levelled(student, level.logits), size_px, out / LEVELLED)
     (out / "rim.json").write_text(json.dumps(asdict(level), indent=2) + "\n")
     print(f"rim: {level.ratio:.3f} times the inside, lowered by {level.logits:.3f} logits", flush=True)

@@ -2,10 +2,11 @@
 
 ``python -m training.run --config training/configs/cpu.toml --data ../shared/data/fundus --out runs/NAME``
 
-Stages: segmenter, vuad (with the vessel maps), pseudo, teacher, student, refusal, landmarks, rim, export;
-with a model that the student starts from, only the last five, unless ``--stages`` names others. A stage that
-was finished with the same settings is left alone; one that was interrupted goes on at its last checkpoint. On
-several devices: ``torchrun --nproc-per-node 8 -m training.run ...`` or ``devices = 8`` in the recipe.
+Stages: segmenter, vuad (with the vessel maps), pseudo, teacher, student, refusal, landmarks, rim, prune,
+export; with a model that the student starts from, only the last six, unless ``--stages`` names others. A
+stage that was finished with the same settings is left alone; one that was interrupted goes on at its last
+checkpoint. On several devices: ``torchrun --nproc-per-node 8 -m training.run ...`` or ``devices = 8`` in the
+recipe.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from training import (
     export,
     figures,
     landmark_answer,
+    pruning,
     pseudo_labels,
     refusal_answer,
     rim_level,
@@ -46,7 +48,7 @@ from training.data import (
 )
 from training.memory import keep_freed_memory
 
-REFUSAL_SEED, LANDMARK_SEED, RIM_SEED = 5000, 6000, 7  # from the training's seed
+REFUSAL_SEED, LANDMARK_SEED, RIM_SEED, PRUNE_SEED = 5000, 6000, 7, 8000  # from the training's seed
 
 
 class Pipeline:
@@ -71,6 +73,7 @@ class Pipeline:
             ("refusal", c.refusal, self._refusal),
             ("landmarks", c.landmarks, self._landmarks),
             ("rim", c.landmarks, self._rim),
+            ("prune", c.prune, self._prune),
             ("export", c.export, self._export),
         ):
             if name == "student" and c.student.start:  # nothing of the stages before
@@ -172,6 +175,11 @@ class Pipeline:
         if self.fabric.is_global_zero:
             c = self.config
             rim_level.run(self.annotated(), c.student.size_px, c.student.grid, self.out, c.seed + RIM_SEED)
+
+    def _prune(self) -> None:
+        if self.fabric.is_global_zero:
+            c, annotated = self.config, self.annotated()
+            pruning.run(c.student, c.prune, self.pool(), annotated, self.out, c.seed + PRUNE_SEED)
 
     def _export(self) -> None:
         if self.fabric.is_global_zero:

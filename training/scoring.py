@@ -52,7 +52,7 @@ class Reading:
 
 
 PLAIN = Reading(zones=ZoneWeights(center=1.0, middle=1.0, periphery=0.25))
-BOUNDED = replace(PLAIN, macula_margin=0.12, optic_disc_margin=0.12)
+BOUNDED = replace(PLAIN, macula_margin=0.12, optic_disc_margin=0.08)
 Places = Sequence[FloatArray | None]
 
 

@@ -19,6 +19,7 @@ from torch import nn
 
 from efiqa import Runtime
 from training.data import CropSet, FloatArray
+from training.inner_channels import fit_to
 from training.progress import track
 from training.pseudo_labels import crop_on_grid
 from training.views import normalised
@@ -110,6 +111,7 @@ def load_exported(student: Student, name: str, seen: Iterable[torch.Tensor]) -> 
     for key, each in student.head.state_dict().items():
         own = each.numpy()[len(rows[key]) :]  # of channels that the model has not
         stored[f"head.{key}"] = np.concatenate([rows[key], own])
+    fit_to(student, stored)
     _fill({"": student}, stored, name)
     _measure_normalisations(student.eval(), seen)
 

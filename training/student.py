@@ -31,6 +31,7 @@ from training.backbone import Lite0Features
 from training.data import ByteArray, CropSet, FloatArray, cached_array
 from training.eye_photographs import Eye, fetched_eyes
 from training.features import crops_at
+from training.inner_channels import fit_to
 from training.landmarks import landmarks_of
 from training.loop import Batch, SeededSamples, save_atomically, train
 from training.pseudo_labels import badness, shrink, to_grid
@@ -351,6 +352,7 @@ def load_student(path: Path) -> Student:
     """Return the trained student in eval mode."""
     stored = torch.load(path, map_location="cpu", weights_only=True)
     model = Student(Shape(**stored["shape"]), pretrained=False)
+    fit_to(model, stored["state"])
     model.load_state_dict(stored["state"])
     return model.eval()
 

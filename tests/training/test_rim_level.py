@@ -92,7 +92,7 @@ def test_run_writes_the_levelled_student(tmp_path, monkeypatch, logits):
     save_student(Student(Shape(16, 16, 1), pretrained=False).eval(), SIDE, tmp_path / PLACED)
     rim_level.run(crop_set(2), SIDE, GRID, tmp_path, seed=3)
     assert json.loads((tmp_path / "rim.json").read_text()) == {"logits": logits, "ratio": 1.1}
-    whole = load_student(tmp_path / rim_level.WHOLE)
+    whole = load_student(tmp_path / rim_level.LEVELLED)
     assert whole.shape.rim == (logits > 0)
     if whole.shape.rim:
         assert -whole.head.weight[0, -1].item() == pytest.approx(logits)

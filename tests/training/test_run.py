@@ -12,7 +12,18 @@ safetensors = pytest.importorskip("safetensors.torch")
 pytestmark = [pytest.mark.train, pytest.mark.slow]
 
 TOY = Path(__file__).parents[2] / "training/configs/toy.toml"
-STAGES = ("segmenter", "vuad", "pseudo", "teacher", "student", "refusal", "landmarks", "rim", "export")
+STAGES = (
+    "segmenter",
+    "vuad",
+    "pseudo",
+    "teacher",
+    "student",
+    "refusal",
+    "landmarks",
+    "rim",
+    "prune",
+    "export",
+)
 
 
 @pytest.fixture(scope="module")
