@@ -4,9 +4,10 @@ What is at the rim of a photograph says less of it than what is in the middle: t
 eye turns a little, and graders ask for macula, disc and arcades. The zones' weights were chosen in the pool,
 without a label, by how far the scores of a patient's two eyes agree (training.eye_agreement).
 
-Macula and disc are small parts of the field, and yet graders reject what hides them. So the score is bounded
-by how much of each can be seen, wherever the model expects it, with a margin: clean pictures, whose maculas
-the map calls a little worse than all else, stay as they are (training.landmark_scores).
+The macula is a small part of the field, and yet graders reject what hides it. So the score is bounded by how
+much of it can be seen, wherever the model expects it, with a margin: clean pictures, whose maculas the map
+calls a little worse than all else, stay as they are (training.landmark_scores). The disc could bound it as
+well; in the pool nothing speaks for that.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Reading:
 
 
 PLAIN = Reading(zones=ZoneWeights(center=1.0, middle=1.0, periphery=0.25))
-BOUNDED = replace(PLAIN, macula_margin=0.12, optic_disc_margin=0.08)
+MACULAR = replace(PLAIN, macula_margin=0.12)
 Places = Sequence[FloatArray | None]
 
 
