@@ -40,12 +40,13 @@ PLACED = "landmarks.pt"
 class LandmarkSettings:
     """``place_width``, ``place_rounds`` are the place's (training.student).
 
-    ``degraded_share`` of the samples are degraded.
+    ``degraded_share`` of the samples are degraded, ``squeezed_share`` out of proportion (training.views).
     """
 
     place_width: int
     place_rounds: int
     degraded_share: float
+    squeezed_share: float
     loop: LoopSettings
 
 
@@ -76,7 +77,9 @@ def learn_place(
     ``samples``: the student's settings, of which sizes and shares of the samples are taken.
     """
     drawn = StudentSamples(
-        teaching, replace(samples, not_fundus_share=0.0, degraded_share=settings.degraded_share)
+        teaching,
+        replace(samples, not_fundus_share=0.0, degraded_share=settings.degraded_share),
+        squeezed_share=settings.squeezed_share,
     )
     make = partial(placing, student, settings.place_width, settings.place_rounds)
     return learned(

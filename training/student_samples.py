@@ -194,11 +194,20 @@ class StudentSamples:
     """
 
     def __init__(
-        self, teaching: Teaching, settings: StudentSettings, *, disordered_share: float = 0.0
+        self,
+        teaching: Teaching,
+        settings: StudentSettings,
+        *,
+        disordered_share: float = 0.0,
+        squeezed_share: float = 0.0,
     ) -> None:
-        """``disordered_share``: of what is no retina, made of retinas in disorder (training.disordered)."""
+        """Take samples' kinds from ``settings``.
+
+        ``disordered_share``: of what is no retina, made of retinas in disorder (training.disordered);
+        ``squeezed_share``: of the retinas, out of proportion (training.views).
+        """
         self._from = teaching
-        self._disordered_share = disordered_share
+        self._disordered_share, self._squeezed_share = disordered_share, squeezed_share
         self._settings = settings
         order = np.argsort(teaching.badness)
         self._clean = order[: max(1, int(settings.clean_share * len(order)))]
@@ -216,7 +225,9 @@ class StudentSamples:
 
     def _shown(self, crops: CropSet, places: FloatArray, index: int, rng: np.random.Generator) -> _Shown:
         size_px = self._settings.size_px
-        view, rgb, visible = rendered_view(crops, index, size_px, rng, self._some_colours(rng))
+        view, rgb, visible = rendered_view(
+            crops, index, size_px, rng, self._some_colours(rng), squeezed_share=self._squeezed_share
+        )
         *centres, diameter = map(float, places[index])
         if not np.isfinite(diameter):
             return _Shown(view, rgb, visible, None)
@@ -224,7 +235,8 @@ class StudentSamples:
         fovea, disc = (
             (x * scale, y * scale) for x, y in (view.point(*centres[:2]), view.point(*centres[2:]))
         )
-        return _Shown(view, rgb, visible, _Places(fovea, disc, diameter * scale))
+        diameter *= scale * view.squeeze**0.5  # of a circle of the same area
+        return _Shown(view, rgb, visible, _Places(fovea, disc, diameter))
 
     def _taught(self, index: int, shown: _Shown) -> tuple[FloatArray, FloatArray]:
         """Return the map (g, g) taught of a view of a picture of the pool, and the trust in it (g, g)."""

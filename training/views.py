@@ -5,7 +5,7 @@ A view is a function of a generator alone. Nothing here hides anatomy: what does
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import albumentations as A
@@ -30,6 +30,7 @@ RED_FREE_SHARE = 0.5  # of these: the green light alone
 STAMP_SHARE = 0.12  # of pictures with a camera's or a clinic's text in a corner
 STAMP_COLOURS = ((60, 220, 60), (255, 255, 255), (240, 230, 40), (255, 80, 60), (10, 10, 10))
 NARROW = (0.5, 0.8)  # of the crop's side: a camera of 25 to 40 degrees
+SQUEEZE = (0.7, 0.95)  # of a side: as where a picture was made square by a program
 
 
 def normalised(rgb: ByteArray) -> torch.Tensor:
@@ -64,6 +65,7 @@ class View:
     mirror: bool
     rectangle: tuple[int, int, int, int] | None = None  # x0, y0, x1, y1: what a rectangular frame would show
     round_stop: bool = False  # only the window's inscribed circle shows, as a camera of a narrower field
+    squeeze: float = 1.0  # of the window's height, before it is turned; black above and below
 
     def of(self, plane: NDArray[np.generic]) -> NDArray[np.generic]:
         """Return the view of a plane (S, S) or (S, S, C) of the crop's own side."""
@@ -76,19 +78,42 @@ class View:
         if self.round_stop:
             across = np.arange(self.side) - (self.side - 1) / 2
             out[np.hypot(across[None, :], across[:, None]) > self.side / 2] = 0
+        if self.squeeze != 1:
+            top, height = self._squeezed_rows()
+            low = cv2.resize(out, (self.side, height), interpolation=cv2.INTER_AREA)
+            out[:] = 0
+            out[top : top + height] = low
         out = np.rot90(out, self.quarter_turns)
         return np.ascontiguousarray(out[:, ::-1] if self.mirror else out)
 
     def point(self, x: float, y: float) -> tuple[float, float]:
         """Return where the crop's point (x, y), in pixels from its top left corner, lies in the view."""
         x, y = x - self.x, y - self.y
+        if self.squeeze != 1:
+            top, height = self._squeezed_rows()
+            y = top + y * height / self.side
         for _ in range(self.quarter_turns % 4):
             x, y = y, self.side - x
         return (self.side - x if self.mirror else x), y
 
+    def _squeezed_rows(self) -> tuple[int, int]:
+        """Return the first row that shows anything, and how many rows do."""
+        height = round(self.side * self.squeeze)
+        return (self.side - height) // 2, height
 
-def random_view(size: int, rng: np.random.Generator) -> View:
-    """Return a view of a crop of side ``size``: whole, closer, of a narrower field, or without a border."""
+
+def random_view(size: int, rng: np.random.Generator, *, squeezed_share: float = 0.0) -> View:
+    """Return a view of a crop of side ``size``: whole, closer, of a narrower field, or without a border.
+
+    ``squeezed_share`` of them are out of proportion.
+    """
+    view = _random_window(size, rng)
+    if squeezed_share and rng.random() < squeezed_share:
+        view = replace(view, squeeze=rng.uniform(*SQUEEZE))
+    return view
+
+
+def _random_window(size: int, rng: np.random.Generator) -> View:
     turns, mirror = int(rng.integers(4)), bool(rng.integers(2))
     choice = rng.random()
     if choice < 0.42:
@@ -154,14 +179,20 @@ def in_colours_of(rgb: ByteArray, visible: BoolArray, wanted: FloatArray) -> Byt
 
 
 def rendered_view(
-    crops: CropSet, index: int, size_px: int, rng: np.random.Generator, colours: FloatArray | None = None
+    crops: CropSet,
+    index: int,
+    size_px: int,
+    rng: np.random.Generator,
+    colours: FloatArray | None = None,
+    *,
+    squeezed_share: float = 0.0,
 ) -> tuple[View, ByteArray, BoolArray]:
     """Return a random view of a crop, its pixels (S, S, 3) in another rendering, and what is visible (S, S).
 
-    S is ``size_px``. ``colours``: chromaticities (n, 3) of other pictures. Pixels that are not visible may
-    hold anything.
+    S is ``size_px``. ``colours``: chromaticities (n, 3) of other pictures; ``squeezed_share`` as for
+    `random_view`. Pixels that are not visible may hold anything.
     """
-    view = random_view(crops.rgb[index].shape[0], rng)
+    view = random_view(crops.rgb[index].shape[0], rng, squeezed_share=squeezed_share)
     rgb = resize_crop(view.of(crops.rgb[index]), size_px)
     visible = shrink(view.of(crops.visible[index]), size_px)
     return view, rendered(rgb, visible, rng, colours), visible
