@@ -46,6 +46,7 @@ static_assert(EFIQA_REASON_DEFOCUS == static_cast<int>(Reason::kDefocus));
 static_assert(EFIQA_REASON_HAZE == static_cast<int>(Reason::kHaze));
 static_assert(EFIQA_REASON_OCCLUSION == static_cast<int>(Reason::kOcclusion));
 static_assert(EFIQA_REASON_FIELD_CUT == static_cast<int>(Reason::kFieldCut));
+static_assert(EFIQA_REASON_OFF_CENTRE == static_cast<int>(Reason::kOffCentre));
 static_assert(EFIQA_REASON_STRENGTHS == kReasonStrengths);
 static_assert(EFIQA_REMEDY_NONE == static_cast<int>(Remedy::kNone));
 static_assert(EFIQA_REMEDY_REFOCUS == static_cast<int>(Remedy::kRefocus));

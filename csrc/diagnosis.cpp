@@ -74,7 +74,9 @@ void diagnose_picture(const Contract& contract, const GridSums& sums, Report& re
   const FieldCut cut = find_field_cut(report.fov);
   diagnosis.strengths[strength_of_reason(Reason::kFieldCut)] = cut.share;
   diagnosis.main_reason = find_main_reason(diagnosis, contract.picture_min_strength);
-  if (report.verdict != Verdict::kGood) {
+  if (report.reason == Reason::kOffCentre && diagnosis.main_reason == Reason::kNone) {
+    diagnosis.remedy = Remedy::kRecentre;  // towards where nobody knows
+  } else if (report.verdict != Verdict::kGood) {
     DefectPlace place;
     if (diagnosis.main_reason == Reason::kFieldCut) place.clock_hour = cut.clock_hour;
     for (const Region& region : report.regions) {  // largest first

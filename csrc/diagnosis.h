@@ -24,7 +24,7 @@ float clock_hour_of(double dx, double dy);
 // Strengths, main reason and remedy of a region, whose place is complete.
 void diagnose_region(const Contract& contract, const Component& group, Region& region);
 
-// The same of the picture, whose regions and verdict are complete.
+// The same of the picture, whose regions, verdict and reason are complete.
 void diagnose_picture(const Contract& contract, const GridSums& sums, Report& report);
 
 }  // namespace efiqa

@@ -52,22 +52,37 @@ Region region_of(const Contract& contract, const Component& group, const Report&
   return region;
 }
 
+struct Score {
+  float value = 0;
+  float of_the_rest = 0;  // what it were if the picture, which shows no disc, showed one; else value
+};
+
+// Share of a landmark that can be seen. A disc that is not there counts as hidden: each photograph
+// of a fundus is to show it. A macula may lie beyond the field, and a diseased one is not found.
+double seen_of(const GridSums& sums, int landmark) {
+  const double least = kMinLandmarkShare * sums.weight, weight = sums.landmark_weights[landmark];
+  if (landmark == static_cast<int>(Landmark::kMacula) && weight < least) return 1;
+  return (weight - sums.landmark_probabilities[landmark]) / std::max(weight, least);
+}
+
 // Share of the visible area that shows its anatomy, zones counted as the operating point says; and
-// not above that of a landmark, where there is one, by more than the point's margin for it.
-float score_of(const GridSums& sums, const OperatingPoint& operating_point = {}) {
+// not above that of a landmark by more than the point's margin for it.
+Score score_of(const GridSums& sums, const OperatingPoint& operating_point = {}) {
   double weight = 0, probability = 0;
   for (int zone = 0; zone < kZones; ++zone) {
     const auto counted = static_cast<double>(operating_point.zone_weights[zone]);
     weight += counted * sums.zone_weights[zone];
     probability += counted * sums.weighted_probabilities[zone];
   }
-  double score = 1 - probability / weight;
-  for (int i = 0; i < kLandmarks; ++i) {
-    if (sums.landmark_weights[i] < kMinLandmarkShare * sums.weight) continue;
-    const double seen = 1 - sums.landmark_probabilities[i] / sums.landmark_weights[i];
-    score = std::min(score, seen + static_cast<double>(operating_point.landmark_margins[i]));
-  }
-  return static_cast<float>(score);
+  const auto most_by = [&](Landmark landmark) {
+    const int i = static_cast<int>(landmark);
+    return seen_of(sums, i) + static_cast<double>(operating_point.landmark_margins[i]);
+  };
+  const double rest = std::min(1 - probability / weight, most_by(Landmark::kMacula));
+  const double score = std::min(rest, most_by(Landmark::kOpticDisc));
+  const bool has_disc = sums.landmark_weights[static_cast<int>(Landmark::kOpticDisc)] >=
+                        kMinLandmarkShare * sums.weight;
+  return {static_cast<float>(score), static_cast<float>(has_disc ? score : rest)};
 }
 
 }  // namespace
@@ -106,7 +121,7 @@ void grade(const Contract& contract, const GridSums& sums, const Component* comp
     report.not_a_fundus = probability_of(sums.weighted_not_a_fundus / sums.weight);
     // Where the map sees a retina's anatomy, there is a retina, whatever a site's zones count for.
     if (report.not_a_fundus >= contract.not_a_fundus_min_probability &&
-        score_of(sums) <= contract.not_a_fundus_max_score) {
+        score_of(sums).value <= contract.not_a_fundus_max_score) {
       report.reason = Reason::kNotAFundus;
       return;  // what clear_report says stands: unknown, and no score
     }
@@ -114,10 +129,14 @@ void grade(const Contract& contract, const GridSums& sums, const Component* comp
   for (int i = 0; i < count; ++i) {
     report.regions.push_back(region_of(contract, components[i], report, sums.weight));
   }
-  report.score = score_of(sums, operating_point);
+  const Score score = score_of(sums, operating_point);
+  report.score = score.value;
   const bool good = report.score >= operating_point.good_min_score;
   const bool usable = report.score >= operating_point.usable_min_score;
-  report.reason = usable ? Reason::kNone : Reason::kLowAnatomyVisible;
+  const bool lacks_disc = score.of_the_rest >= operating_point.usable_min_score;
+  report.reason = usable       ? Reason::kNone
+                  : lacks_disc ? Reason::kOffCentre
+                               : Reason::kLowAnatomyVisible;
   report.verdict = good && usable ? Verdict::kGood : usable ? Verdict::kUsable : Verdict::kReject;
   diagnose_picture(contract, sums, report);
 }

@@ -8,7 +8,7 @@
 
 namespace efiqa {
 
-// Of the visible area: a picture shows no macula, no disc, where less than that is probably of one.
+// Of the visible area: a picture shows a macula, a disc, where at least that is probably of one.
 constexpr double kMinLandmarkShare = 1.0 / 400;
 
 // The report of a frame without a field of view: no score, no regions, no diagnosis, empty map,

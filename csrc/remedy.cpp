@@ -43,6 +43,7 @@ Remedy remedy_of(Reason reason, const DefectPlace& place, bool whole_picture) {
     case Reason::kNoFieldOfView:
     case Reason::kLowAnatomyVisible:
     case Reason::kNotAFundus:
+    case Reason::kOffCentre:
       break;
   }
   return Remedy::kNone;

@@ -38,6 +38,8 @@ const char* reason_name(Reason reason) noexcept {
       return "occlusion";
     case Reason::kFieldCut:
       return "field_cut";
+    case Reason::kOffCentre:
+      return "off_centre";
   }
   return "unrecognised";
 }

@@ -25,6 +25,7 @@ enum class Reason : std::int32_t {
   kHaze = 7,
   kOcclusion = 8,  // a lid, lashes, a shadow at the edge
   kFieldCut = 9,   // part of the field lies outside the frame
+  kOffCentre = 10,  // it is the optic disc that the picture does not show
 };
 
 constexpr int kReasonStrengths = 6;  // of the reasons from kUnderExposed on

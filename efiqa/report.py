@@ -98,8 +98,8 @@ class QualityReport:
             (1 - mean of ``map`` over the field of view), zones weighted and a hidden macula or disc
             counted where the operating point says so; None when the verdict is ``unknown``.
         verdict: ``good``, ``usable``, ``reject`` or ``unknown``, by ``operating_point``.
-        reason: why the verdict is ``reject`` or ``unknown``: ``low_anatomy_visible``,
-            ``no_field_of_view``, ``not_a_fundus``; empty for ``good`` and ``usable``.
+        reason: why the verdict is ``reject`` or ``unknown``: ``low_anatomy_visible``, ``off_centre`` where no
+            optic disc is in view, ``no_field_of_view``, ``not_a_fundus``; empty for ``good`` and ``usable``.
         reasons: strength of each cause, 0..1: the share of the field's anatomy that it hides, of
             ``under_exposed``, ``over_exposed``, ``defocus``, ``haze`` and ``occlusion`` where the model tells
             them, and ``field_cut``, the share of the field beyond one edge of the frame; read-only.

@@ -31,7 +31,7 @@ from training.pruning import WHOLE
 from training.pseudo_labels import crop_on_grid
 from training.refusal_limit import refusal_limit
 from training.region_threshold import region_threshold
-from training.scoring import MACULAR, PLAIN, Reading, score_of_map
+from training.scoring import PLAIN, SCREENING, Reading, score_of_map
 from training.student import LogitsOf, Student, answers, load_student, probabilities, shown_eyes
 from training.student_samples import CHANNELS
 from training.views import normalised
@@ -43,7 +43,7 @@ MODEL_NAME = "efiqa.onnx"
 # Share of the anatomy that may be hidden in a picture that is still good, and still usable; and by what it is
 # scored.
 OPERATING_POINTS = {
-    "screening": ((0.2, 0.5), MACULAR),
+    "screening": ((0.2, 0.5), SCREENING),
     "lenient": ((0.3, 0.65), PLAIN),
 }
 # Half-precision weights (11 bits) move a logit by about 0.01; more would be a defect.

@@ -6,8 +6,9 @@ without a label, by how far the scores of a patient's two eyes agree (training.e
 
 The macula is a small part of the field, and yet graders reject what hides it. So the score is bounded by how
 much of it can be seen, wherever the model expects it, with a margin: clean pictures, whose maculas the map
-calls a little worse than all else, stay as they are (training.landmark_scores). The disc could bound it as
-well; in the pool nothing speaks for that.
+calls a little worse than all else, stay as they are (training.landmark_scores). Graders also reject a picture
+that does not show the disc; the margin of the disc makes one without it a reject, and is wide enough that it
+says nothing else.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class Reading:
 
 
 PLAIN = Reading(zones=ZoneWeights(center=1.0, middle=1.0, periphery=0.25))
-MACULAR = replace(PLAIN, macula_margin=0.12)
+SCREENING = replace(PLAIN, macula_margin=0.12, optic_disc_margin=0.45)
 Places = Sequence[FloatArray | None]
 
 
@@ -75,12 +76,11 @@ def score_of_map(
     lost[inside] = expit(logit(probabilities[inside].astype(np.float64)) / reading.temperature)
     counts = zone_counts(*weights.shape, reading.zones).astype(np.float64)
     score = 1 - float(np.average(lost, weights=counts * weights))
+    macula, disc = landmarks
     return min(
         score,
-        *(
-            seen_of(each, lost, weights) + margin
-            for each, margin in zip(landmarks, reading.margins, strict=True)
-        ),
+        seen_of(macula, lost, weights) + reading.macula_margin,
+        seen_of(disc, lost, weights, needed=True) + reading.optic_disc_margin,
     )
 
 

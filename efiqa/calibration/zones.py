@@ -72,27 +72,28 @@ def _changed(weights: ZoneWeights, center: float, periphery: float) -> ZoneWeigh
     return ZoneWeights(*map(float, np.maximum(counted / counted.max(), SMALLEST)))
 
 
-def seen_of(landmark: Grid | None, map_: Grid, weights: Grid) -> float:
-    """Return the share of a ``landmark`` that can be seen; 1 where there is none, or the model does not tell.
+def seen_of(landmark: Grid | None, map_: Grid, weights: Grid, *, needed: bool = False) -> float:
+    """Return the share of a ``landmark`` that can be seen; 1 where the model does not tell.
 
     Of a report's macula or optic disc, its map and weights. Cells count by the square of their probability of
-    being of it. The core bounds a score by this (csrc/grid_report.cpp).
+    being of it. One that is not shown counts as seen, or, if ``needed`` as a disc is, as hidden. The core
+    bounds a score by this (csrc/grid_report.cpp).
     """
     if landmark is None:
         return 1.0
     visible = weights > 0
     area = weights[visible].astype(np.float64)
     counted = area * np.square(landmark[visible].astype(np.float64))
-    if counted.sum() < _core.MIN_LANDMARK_SHARE * area.sum():
+    least = _core.MIN_LANDMARK_SHARE * area.sum()
+    if counted.sum() < least and not needed:
         return 1.0
-    return 1 - float(np.average(map_[visible], weights=counted))
+    return float(((1 - map_[visible]) * counted).sum() / max(counted.sum(), least))
 
 
 def _most(report: QualityReport, point: OperatingPoint) -> float:
     """Return the greatest score that the landmarks of a picture allow."""
-    seen_macula, seen_disc = (
-        seen_of(landmark, report.map, report.weights) for landmark in (report.macula, report.optic_disc)
-    )
+    seen_macula = seen_of(report.macula, report.map, report.weights)
+    seen_disc = seen_of(report.optic_disc, report.map, report.weights, needed=True)
     return min(seen_macula + point.macula_margin, seen_disc + point.optic_disc_margin)
 
 

@@ -66,7 +66,7 @@ TEST(capi_every_code_has_a_name_and_others_do_not_read_as_good) {
   }
   CHECK_EQ(std::string(efiqa_verdict_name(EFIQA_VERDICT_REJECT)), std::string("reject"));
   CHECK_EQ(std::string(efiqa_reason_name(EFIQA_REASON_NONE)), std::string());
-  for (int code = 0; code <= EFIQA_REASON_FIELD_CUT; ++code) {
+  for (int code = 0; code <= EFIQA_REASON_OFF_CENTRE; ++code) {
     CHECK(std::strcmp(efiqa_reason_name(code), "unrecognised") != 0);
   }
   CHECK_EQ(std::string(efiqa_reason_name(EFIQA_REASON_OCCLUSION)), std::string("occlusion"));

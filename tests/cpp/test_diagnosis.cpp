@@ -490,7 +490,44 @@ TEST(diagnosis_score_is_bounded_by_the_landmark_that_is_hidden_more) {
   CHECK_NEAR(c.run().score, 0.5, 1e-4);
 }
 
-TEST(diagnosis_score_has_no_bound_where_no_landmark_shows) {
+TEST(diagnosis_picture_without_a_disc_is_off_centre) {
+  Case c;
+  c.contract.landmark_count = 2;
+  c.logits.resize(9 * kCells, -20.0f);
+  c.contract.operating_points[0].landmark_margins[0] = 0;  // a macula may be missing
+  CHECK_NEAR(c.run().score, 1, 1e-4);
+  c.contract.operating_points[0].landmark_margins[1] = 0.25f;
+  Report report = c.run();
+  CHECK_NEAR(report.score, 0.25, 1e-4);
+  CHECK(report.verdict == Verdict::kReject && report.reason == Reason::kOffCentre);
+  CHECK(report.diagnosis.main_reason == Reason::kNone);
+  CHECK(report.diagnosis.remedy == Remedy::kRecentre);
+  CHECK_EQ(report.diagnosis.remedy_clock_hour, 0.0f);
+  c.hide(27, Reason::kHaze, 0.9);  // a small defect is not what it is rejected for
+  CHECK(c.run().diagnosis.remedy == Remedy::kRecentre);
+
+  // By halves of the least share of the area, which is a 400th of the cells.
+  c.logits[8 * kCells + 45] = logit_of(std::sqrt(kCells / 800.0));
+  report = c.run();
+  CHECK_NEAR(report.score, 0.75, 1e-4);
+  CHECK(report.reason == Reason::kNone);
+  c.logits[8 * kCells + 45] = 20;
+  CHECK(c.run().verdict == Verdict::kGood);
+}
+
+TEST(diagnosis_picture_that_is_bad_throughout_is_not_off_centre) {
+  Case c;
+  c.contract.landmark_count = 2;
+  c.logits.resize(9 * kCells, -20.0f);
+  c.contract.operating_points[0].landmark_margins[1] = 0.25f;
+  for (int i = 0; i < kCells; ++i) c.hide(i, Reason::kUnderExposed, 0.9);
+  const Report report = c.run();
+  CHECK(report.verdict == Verdict::kReject && report.reason == Reason::kLowAnatomyVisible);
+  CHECK(report.diagnosis.main_reason == Reason::kUnderExposed);
+  CHECK(report.diagnosis.remedy == Remedy::kMoreLight);
+}
+
+TEST(diagnosis_score_has_no_bound_where_no_macula_shows) {
   Case c;
   c.contract.landmark_count = 1;
   c.contract.operating_points[0].landmark_margins[0] = 0;

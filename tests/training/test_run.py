@@ -60,11 +60,11 @@ def test_run_toy_model_is_assessed_by_the_runtime(toy_run):
 
 def test_run_toy_operating_points_read_scores_as_their_limits_did(toy_run):
     from efiqa.contract import Contract
-    from training.scoring import MACULAR, PLAIN, Reading
+    from training.scoring import PLAIN, SCREENING, Reading
 
     points = Contract.of_model(toy_run / "export/efiqa.onnx").operating_points
     read = {name: Reading.of(point) for name, point in points.items()}
-    assert read == {"screening": MACULAR, "lenient": PLAIN}
+    assert read == {"screening": SCREENING, "lenient": PLAIN}
     assert all(point.usable_min_score <= point.good_min_score for point in points.values())
 
 

@@ -68,6 +68,28 @@ def test_sharpened_raises_fine_detail_and_leaves_the_level():
     assert np.array_equal(sharpened(flat, np.random.default_rng(1)), flat)
 
 
+def test_squeezed_view_shows_a_point_where_it_says():
+    from training.views import SQUEEZE, random_view
+
+    rng = np.random.default_rng(2)
+    squeezed = 0
+    for _ in range(100):
+        view = random_view(96, rng, squeezed_share=0.5)
+        squeezed += view.squeeze != 1
+        assert view.squeeze == 1 or SQUEEZE[0] <= view.squeeze <= SQUEEZE[1]
+        plane = np.zeros((96, 96), np.float32)
+        x, y = rng.integers(44, 52, 2)
+        plane[y - 2 : y + 3, x - 2 : x + 3] = 1
+        seen = view.of(plane)
+        assert seen.sum() == pytest.approx(25 * view.squeeze, rel=0.1)
+        rows, columns = np.nonzero(seen > 0)
+        centre = np.average([columns + 0.5, rows + 0.5], axis=1, weights=seen[rows, columns])
+        assert centre == pytest.approx(view.point(x + 0.5, y + 0.5), abs=0.7)
+    assert 30 < squeezed < 70
+    plain = [random_view(96, np.random.default_rng(seed)) for seed in range(50)]
+    assert all(view.squeeze == 1 for view in plain)
+
+
 def test_rendered_view_of_some_pictures_is_grey():
     from tests.training.test_student import crop_set
     from training.views import GREY_SHARE, rendered_view

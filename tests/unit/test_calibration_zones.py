@@ -84,6 +84,9 @@ def test_bound_is_that_of_the_landmark_that_is_hidden_more():
     assert most(cells[0], cells[1], macula_margin=0.1, optic_disc_margin=0.1) == pytest.approx(0.2)
     assert most(cells[1], cells[0], macula_margin=0.1, optic_disc_margin=0.2) == pytest.approx(0.3)
     assert most(cells[2], cells[1], macula_margin=0.1, optic_disc_margin=0.2) == pytest.approx(0.7)
+    nowhere = np.zeros_like(lost)  # a macula may lie beyond the field, a disc may not
+    assert most(nowhere, cells[2], macula_margin=0.1, optic_disc_margin=0.2) == pytest.approx(1.1)
+    assert most(cells[2], nowhere, macula_margin=0.1, optic_disc_margin=0.2) == pytest.approx(0.2)
     assert most(cells[0], None) == pytest.approx(1.1)
     assert most(None, None, macula_margin=0.1) == pytest.approx(1.1)
 
@@ -101,6 +104,8 @@ def test_seen_of_a_landmark_counts_cells_by_the_square_of_their_probability():
     for factor, expected in ((1.01, 1 - 0.9), (0.99, 1.0)):
         macula = np.array([[factor * least, 0], [0, np.nan]], np.float32)
         assert seen(macula, lost, weights) == pytest.approx(expected)
+        share = min(1, factor**2)  # of a 400th
+        assert seen(macula, lost, weights, needed=True) == pytest.approx(0.1 * share)
 
 
 def test_criterion_hands_the_margins_of_the_landmarks_on():

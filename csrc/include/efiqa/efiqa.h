@@ -105,7 +105,9 @@ enum {
   EFIQA_REASON_DEFOCUS = 6,
   EFIQA_REASON_HAZE = 7,      /* cloudy media, low contrast */
   EFIQA_REASON_OCCLUSION = 8, /* a lid, lashes, a shadow at the edge */
-  EFIQA_REASON_FIELD_CUT = 9  /* part of the field lies outside the frame; of the picture alone */
+  EFIQA_REASON_FIELD_CUT = 9, /* part of the field lies outside the frame; of the picture alone */
+  /* Not a main_reason: a picture is rejected because it does not show the optic disc. */
+  EFIQA_REASON_OFF_CENTRE = 10
 };
 
 #define EFIQA_REASON_STRENGTHS 6
