@@ -6,9 +6,8 @@ without a label, by how far the scores of a patient's two eyes agree (training.e
 
 The macula is a small part of the field, and yet graders reject what hides it. So the score is bounded by how
 much of it can be seen, wherever the model expects it, with a margin: clean pictures, whose maculas the map
-calls a little worse than all else, stay as they are (training.landmark_scores). Graders also reject a picture
-that does not show the disc; the margin of the disc makes one without it a reject, and is wide enough that it
-says nothing else.
+calls a little worse than all else, stay as they are (training.landmark_scores). The disc can bound it as
+well, and whether one is shown; the shipped points leave that to the site (docs/training.md).
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ class Reading:
 
 
 PLAIN = Reading(zones=ZoneWeights(center=1.0, middle=1.0, periphery=0.25))
-SCREENING = replace(PLAIN, macula_margin=0.12, optic_disc_margin=0.45)
+SCREENING = replace(PLAIN, macula_margin=0.12)
 Places = Sequence[FloatArray | None]
 
 
