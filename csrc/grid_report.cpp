@@ -54,7 +54,8 @@ Region region_of(const Contract& contract, const Component& group, const Report&
 
 struct Score {
   float value = 0;
-  float of_the_rest = 0;  // what it were if the picture, which shows no disc, showed one; else value
+  float of_the_rest =
+      0;  // what it were if the picture, which shows no disc, showed one; else value
 };
 
 // Share of a landmark that can be seen. A disc that is not there counts as hidden: each photograph

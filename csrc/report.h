@@ -23,8 +23,8 @@ enum class Reason : std::int32_t {
   kOverExposed = 5,  // with glare and reflexes
   kDefocus = 6,
   kHaze = 7,
-  kOcclusion = 8,  // a lid, lashes, a shadow at the edge
-  kFieldCut = 9,   // part of the field lies outside the frame
+  kOcclusion = 8,   // a lid, lashes, a shadow at the edge
+  kFieldCut = 9,    // part of the field lies outside the frame
   kOffCentre = 10,  // it is the optic disc that the picture does not show
 };
 
