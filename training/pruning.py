@@ -35,7 +35,8 @@ from training.student_samples import CHANNELS, StudentSamples, StudentSettings
 
 WHOLE = "whole.pt"
 BATCH = 8
-RIDGE = 1e-6  # of the mean variance: some channels hardly vary, or say the same
+ROUNDING = 1e-12  # of a mean square
+RIDGE = 1e-6  # of each channel's variance: some channels say the same
 SEEN_SHARE = 0.5  # of a cell: from here on its logits count
 
 Array = NDArray[np.float64]
@@ -75,10 +76,10 @@ class Moments:
         ]
 
     def _see_input(self, _: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
-        x = given[0].detach().permute(0, 2, 3, 1).flatten(0, 2)
+        x = given[0].detach().permute(0, 2, 3, 1).flatten(0, 2).double()  # some vary little about their mean
         self._count += len(x)
         self._sum += x.sum(0)
-        self._square += (x.T @ x).double()
+        self._square += x.T @ x
 
     def _see_output(self, _: nn.Module, __: tuple[torch.Tensor, ...], out: torch.Tensor) -> None:
         out.register_hook(self._see_gradient)
@@ -102,9 +103,11 @@ class Moments:
 
     @property
     def covariance(self) -> Array:
-        """Return (n, n)."""
-        mean = self._sum / self._count
-        return (self._square / self._count - torch.outer(mean, mean)).numpy()
+        """Return (n, n), 0 for what varies by rounding alone."""
+        mean, square = self._sum / self._count, self._square / self._count
+        found = square - torch.outer(mean, mean)
+        varies = found.diagonal() > ROUNDING * square.diagonal()
+        return (found * varies * varies[:, None]).numpy()
 
     @property
     def gain(self) -> Array:
@@ -147,9 +150,9 @@ def removal_order(covariance: Array, weight: Array) -> tuple[NDArray[np.int64], 
     what goes as well as it can.
     """
     count = len(covariance)
-    steadied = covariance + RIDGE * np.trace(covariance) / count * np.eye(count)
-    inverse, left = np.linalg.inv(steadied), weight.copy()
-    least = 1 / np.diag(steadied)  # of the inverse's diagonal, but for rounding
+    correlation, _ = _correlation(covariance)
+    inverse, left = np.linalg.inv(correlation), weight * np.sqrt(np.diag(covariance))
+    least = 1 / np.diag(correlation)  # of the inverse's diagonal, but for rounding
     alive, order, errors = np.ones(count, bool), [], []
     for _ in range(count):
         costs = np.square(left).sum(0) / np.where(alive, np.maximum(np.diag(inverse), least), np.nan)
@@ -161,6 +164,16 @@ def removal_order(covariance: Array, weight: Array) -> tuple[NDArray[np.int64], 
         inverse -= np.outer(inverse[:, goes], step)
         alive[goes] = False
     return np.array(order), np.cumsum(errors)
+
+
+def _correlation(covariance: Array) -> tuple[Array, Array]:
+    """Return the correlation (n, n), which can be inverted, and the spread (n,) of each channel.
+
+    One that does not vary at all has a spread of 1, and nothing to do with the others.
+    """
+    spread = np.sqrt(np.diag(covariance))
+    spread = np.where(spread > 0, spread, 1.0)
+    return covariance / np.outer(spread, spread) + RIDGE * np.eye(len(spread)), spread
 
 
 def channels_to_keep(errors: Array, max_rms: float, multiple: int) -> int:
@@ -182,9 +195,8 @@ def prune_block(block: InnerBlock, moments: Moments, max_rms: float, multiple: i
     if not gone:
         return 0.0
     kept = np.sort(order[gone:])
-    within = covariance[np.ix_(kept, kept)]
-    within += RIDGE * np.trace(within) / left * np.eye(left)
-    fitted = np.linalg.solve(within, covariance[kept] @ weight.T).T
+    correlation, spread = _correlation(covariance[np.ix_(kept, kept)])
+    fitted = np.linalg.solve(correlation, (covariance[kept] @ weight.T) / spread[:, None]).T / spread
     block.keep(torch.from_numpy(kept))
     block.narrow.weight.copy_(torch.from_numpy(fitted)[:, :, None, None])
     block.norm3.running_mean -= torch.from_numpy(weight @ mean - fitted @ mean[kept]).float()

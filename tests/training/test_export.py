@@ -453,7 +453,7 @@ def test_export_student_has_all_its_channels_in_graph_golden_and_contract(tmp_pa
     assert document["reasons"] == answers().reasons
     assert document["not_a_fundus"] == answers().not_a_fundus
     golden = safetensors_torch.load_file(tmp_path / "model.onnx.golden.safetensors")
-    assert golden["logits"].shape == (4, 8, 4, 4)
+    assert golden["logits"].shape == (4, 9, 4, 4)
     with torch.no_grad():
         torch.testing.assert_close(student(golden["inputs"]), golden["logits"])
     assert {finding.check: finding.detail for finding in verify(path) if finding.state == "failed"} == {}
@@ -497,7 +497,7 @@ def test_judged_graph_keeps_all_channels_of_a_student(student):
     graph, trial = judged_graph(student, 64, images)
     assert trial.failures == ()
     (answer,) = onnx.load_from_string(graph).graph.output
-    assert [side.dim_value for side in answer.type.tensor_type.shape.dim] == [1, 8, 4, 4]
+    assert [side.dim_value for side in answer.type.tensor_type.shape.dim] == [1, 9, 4, 4]
 
 
 def test_judged_graph_of_a_network_with_other_channels_is_refused(student):
@@ -505,7 +505,7 @@ def test_judged_graph_of_a_network_with_other_channels_is_refused(student):
 
     student.head = torch.nn.Conv2d(student.head.in_channels, 1, 1)
     images = np.random.default_rng(1).uniform(-1, 1, (4, 3, 64, 64)).astype(np.float32)
-    with pytest.raises(ModelError, match=r"logits FLOAT \(1, 1, 4, 4\), expected FLOAT \(1, 8, 4, 4\)"):
+    with pytest.raises(ModelError, match=r"logits FLOAT \(1, 1, 4, 4\), expected FLOAT \(1, 9, 4, 4\)"):
         judged_graph(student, 64, images)
 
 

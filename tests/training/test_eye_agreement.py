@@ -41,7 +41,7 @@ def test_score_by_a_temperature_divides_the_logits_of_the_map(tiny_model):
 
     from efiqa import Runtime
     from efiqa.calibration.zones import Zones
-    from efiqa.contract import ZoneWeights
+    from efiqa.contract import OperatingPoint, ZoneWeights
     from training.eye_agreement import Reading, own_reading, score_by
 
     y, x = np.mgrid[:256, :256] - 127.5
@@ -53,7 +53,7 @@ def test_score_by_a_temperature_divides_the_logits_of_the_map(tiny_model):
     assert score_by(Reading(), report) == pytest.approx(report.score, abs=1e-6)
     assert score_by(Reading(1e6), report) == pytest.approx(0.5, abs=1e-4)
     zones = ZoneWeights(1, 0.5, 0.25)
-    counted = Zones.of([report]).scores(zones)[0]
+    counted = Zones.of([report], OperatingPoint(0, 0)).scores(zones)[0]
     assert score_by(Reading(zones=zones), report) == pytest.approx(counted, abs=1e-6)
     assert abs(counted - report.score) > 1e-4
     assert score_by(Reading(2), unknown) == -1
