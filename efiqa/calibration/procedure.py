@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from efiqa.calibration import site_model
 from efiqa.calibration.criterion import VERDICTS, Criterion, fit_criterion
 from efiqa.calibration.diagram import draw_reliability
 from efiqa.calibration.labels import LabelledPicture, Labels, read_labels
-from efiqa.calibration.zones import Zones
+from efiqa.calibration.zones import EQUAL, Zones
 from efiqa.errors import EfiqaError, LabelError, OptionError
 from efiqa.overlay import write_picture
 
@@ -41,6 +41,9 @@ class Options:
             balanced accuracy.
         zone_weights: whether to fit how much centre, middle and periphery of the field count in the score;
             otherwise they count as at the model's default operating point.
+        macula_margin: from 0 to 1, how far the score may lie above what can be seen of the macula, 1 for any;
+            None for as at the model's default operating point.
+        optic_disc_margin: likewise of the optic disc, and one that is not shown counts as hidden.
         seed: of folds and intervals.
     """
 
@@ -49,6 +52,8 @@ class Options:
     folds: int = FOLDS
     min_sensitivity: float | None = None
     zone_weights: bool = False
+    macula_margin: float | None = None
+    optic_disc_margin: float | None = None
     seed: int = SEED
 
     def __post_init__(self) -> None:
@@ -60,6 +65,14 @@ class Options:
             raise OptionError(
                 f"min_sensitivity is {self.min_sensitivity!r}, expected a number above 0, up to 1; or None"
             )
+        for name, margin in self.margins().items():
+            if not 0 <= margin <= 1:
+                raise OptionError(f"{name} is {margin!r}, expected a number from 0 to 1; or None")
+
+    def margins(self) -> dict[str, float]:
+        """Return the landmarks' margins that are given, by their names in an operating point."""
+        given = {"macula_margin": self.macula_margin, "optic_disc_margin": self.optic_disc_margin}
+        return {name: margin for name, margin in given.items() if margin is not None}
 
 
 @dataclass(frozen=True)
@@ -163,6 +176,7 @@ def calibrate(
         site_model.check_plot(plot)
     read = read_labels(labels, data=data, order=order, positive=positive)
     with Runtime(model, threads=threads) as runtime:
+        _check_margins(options, runtime.info.contract.channels)
         plan = site_model.plan(runtime, options.name, options.contract_id, out)
         reports: dict[LabelledPicture, QualityReport] = {}
         without: list[NotAssessed] = []
@@ -173,11 +187,19 @@ def calibrate(
             else:
                 reports[picture] = found
         point = runtime.info.contract.operating_points[runtime.info.operating_point]
+    given = options.margins()
+    point = replace(
+        point,
+        macula_margin=given.get("macula_margin", point.macula_margin),
+        optic_disc_margin=given.get("optic_disc_margin", point.optic_disc_margin),
+    )
     scored = list(reports)
     _check_scored(read, scored, without)
     scores: DoubleArray | Zones
     if options.zone_weights:
         scores = Zones.of(list(reports.values()), point)
+    elif given:
+        scores = Zones.of(list(reports.values()), point).scores(point.zone_weights or EQUAL)
     else:
         scores = np.array([report.score for report in reports.values()])
     criterion = fit_criterion(
@@ -205,6 +227,16 @@ def calibrate(
         write_picture(plot, draw_reliability(criterion.cuts))
     site_model.write(plan, criterion.point, result.to_dict(), _note(result))
     return result
+
+
+def _check_margins(options: Options, channels: Sequence[str]) -> None:
+    for name in options.margins():
+        landmark = name.removesuffix("_margin")
+        if landmark not in channels:
+            raise OptionError(
+                f"{name} is given, but the model does not tell where the {landmark} is: its channels are "
+                f"{', '.join(channels)}"
+            )
 
 
 def _assessed(runtime: Runtime, picture: LabelledPicture) -> QualityReport | NotAssessed:

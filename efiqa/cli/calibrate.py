@@ -51,6 +51,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--zone-weights", action="store_true",
         help="fit how much centre, middle and periphery count in the score; default: as the model has it",
     )  # fmt: skip
+    for name, what in (("--macula-margin", "macula"), ("--disc-margin", "optic disc, which has to be there")):
+        parser.add_argument(
+            name, metavar="X", type=float,
+            help=f"0 to 1: greatest score above what is seen of the {what}; default: as the model has it",
+        )  # fmt: skip
     parser.add_argument("--seed", metavar="N", type=positive_integer, help="of folds and intervals")
     parser.add_argument("--name", metavar="POINT", default="site", help="operating point; default: site")
     parser.add_argument("--id", metavar="NEW_ID", help="of the contract; default: the old one's with -POINT")
@@ -87,6 +92,8 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.id,
             min_sensitivity=arguments.min_sensitivity,
             zone_weights=arguments.zone_weights,
+            macula_margin=arguments.macula_margin,
+            optic_disc_margin=arguments.disc_margin,
             **given,
         ),
         plot=arguments.plot,

@@ -199,6 +199,35 @@ def test_calibrate_counts_landmarks_as_the_model_does(site, capsys, margin):
     assert f", {margin} 0.125" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("zones", [[], ["--zone-weights"]])
+def test_calibrate_gives_the_point_the_margins_that_are_asked_for(site, capsys, zones):
+    paint_centre(site)
+    write_telling_model(site, TELLING | LANDMARKS)
+    frames = [efiqa.read_image(name) for name, _, _ in read_rows(site)]
+    assert run("--json", "--name", "plain", *zones) == 0
+    assert not any("margin" in name for name in json.loads(capsys.readouterr().out)["limits"])
+    assert run("--json", "--name", "new", "--macula-margin", "0.125", "--disc-margin", "0.25", *zones) == 0
+    limits = json.loads(capsys.readouterr().out)["limits"]
+    assert (limits["macula_margin"], limits["optic_disc_margin"]) == (0.125, 0.25)
+    with efiqa.Runtime("tiny-v1-new/tiny.onnx") as runtime:
+        point = runtime.info.contract.operating_points["new"]
+        reports = [runtime.assess(frame) for frame in frames]
+    scores = Zones.of(reports, point).scores(point.zone_weights or EQUAL)
+    assert np.allclose([report.score for report in reports], scores, atol=1e-6)
+    assert np.abs(scores - Zones.of(reports, EVEN).scores(point.zone_weights or EQUAL)).max() > 0.01
+    assert [report.verdict == "good" for report in reports] == list(scores >= limits["good_min_score"])
+
+
+def test_calibrate_refuses_margins_of_what_the_model_does_not_tell(site, capsys):
+    assert run("--disc-margin", "0.45") == 2
+    assert (
+        "optic_disc_margin is given, but the model does not tell where the optic_disc is"
+        in capsys.readouterr().err
+    )
+    assert run("--macula-margin", "1.5") == 2
+    assert "macula_margin is 1.5, expected a number from 0 to 1; or None" in capsys.readouterr().err
+
+
 def test_calibrate_positive_gives_one_limit_without_usable(site, capsys):
     assert run("--positive", "reject,usable", "--json") == 0
     limits = json.loads(capsys.readouterr().out)["limits"]
