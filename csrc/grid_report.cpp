@@ -54,16 +54,24 @@ Region region_of(const Contract& contract, const Component& group, const Report&
 
 struct Score {
   float value = 0;
-  float of_the_rest =
-      0;  // what it were if the picture, which shows no disc, showed one; else value
+  // What it were if the picture, which shows no disc, showed one; else the value.
+  float of_the_rest = 0;
 };
+
+// The weight from which on a picture shows a landmark.
+double least_weight(const GridSums& sums) { return kMinLandmarkShare * sums.weight; }
+
+bool is_shown(const GridSums& sums, Landmark landmark) {
+  return sums.landmark_weights[static_cast<int>(landmark)] >= least_weight(sums);
+}
 
 // Share of a landmark that can be seen. A disc that is not there counts as hidden: each photograph
 // of a fundus is to show it. A macula may lie beyond the field, and a diseased one is not found.
-double seen_of(const GridSums& sums, int landmark) {
-  const double least = kMinLandmarkShare * sums.weight, weight = sums.landmark_weights[landmark];
-  if (landmark == static_cast<int>(Landmark::kMacula) && weight < least) return 1;
-  return (weight - sums.landmark_probabilities[landmark]) / std::max(weight, least);
+double seen_of(const GridSums& sums, Landmark landmark) {
+  if (landmark == Landmark::kMacula && !is_shown(sums, landmark)) return 1;
+  const double weight = sums.landmark_weights[static_cast<int>(landmark)];
+  const double hidden = sums.landmark_probabilities[static_cast<int>(landmark)];
+  return (weight - hidden) / std::max(weight, least_weight(sums));
 }
 
 // Share of the visible area that shows its anatomy, zones counted as the operating point says; and
@@ -76,13 +84,12 @@ Score score_of(const GridSums& sums, const OperatingPoint& operating_point = {})
     probability += counted * sums.weighted_probabilities[zone];
   }
   const auto most_by = [&](Landmark landmark) {
-    const int i = static_cast<int>(landmark);
-    return seen_of(sums, i) + static_cast<double>(operating_point.landmark_margins[i]);
+    const float margin = operating_point.landmark_margins[static_cast<int>(landmark)];
+    return seen_of(sums, landmark) + static_cast<double>(margin);
   };
   const double rest = std::min(1 - probability / weight, most_by(Landmark::kMacula));
   const double score = std::min(rest, most_by(Landmark::kOpticDisc));
-  const bool has_disc = sums.landmark_weights[static_cast<int>(Landmark::kOpticDisc)] >=
-                        kMinLandmarkShare * sums.weight;
+  const bool has_disc = is_shown(sums, Landmark::kOpticDisc);
   return {static_cast<float>(score), static_cast<float>(has_disc ? score : rest)};
 }
 

@@ -49,7 +49,7 @@ class OperatingPoint:
         """Return the point that a contract's document holds as ``values``."""
         zones = values.get("zone_weights")
         limits = (values["good_min_score"], values["usable_min_score"])
-        margins = {name: values[name] for name in _MARGINS if name in values}
+        margins = {name: values[name] for name in MARGINS if name in values}
         return cls(*limits, None if zones is None else ZoneWeights(**zones), **margins)
 
     def to_dict(self) -> dict[str, Any]:
@@ -57,13 +57,13 @@ class OperatingPoint:
         held = asdict(self)
         if self.zone_weights is None:
             del held["zone_weights"]
-        for name in _MARGINS:
+        for name in MARGINS:
             if held[name] == 1:
                 del held[name]
         return held
 
 
-_MARGINS = ("macula_margin", "optic_disc_margin")
+MARGINS = ("macula_margin", "optic_disc_margin")
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,6 @@ from training.backbone import LITE0_ID, LITE0_LICENCE, LITE0_MEAN, LITE0_STD
 from training.data import CropSet, FloatArray
 from training.degrade import graded_degradation
 from training.features import crops_at
-from training.landmark_answer import ROWS
 from training.progress import track
 from training.pruning import WHOLE
 from training.pseudo_labels import crop_on_grid
@@ -33,7 +32,7 @@ from training.refusal_limit import refusal_limit
 from training.region_threshold import region_threshold
 from training.scoring import PLAIN, SCREENING, Reading, score_of_map
 from training.student import LogitsOf, Student, answers, load_student, probabilities, shown_eyes
-from training.student_samples import CHANNELS
+from training.student_samples import CHANNELS, LANDMARK_CHANNELS
 from training.views import normalised
 
 if TYPE_CHECKING:
@@ -112,7 +111,7 @@ def graded_pictures(
         for picture, share in shown:
             found = probabilities(model, picture[None])[0]
             lost.append(share)
-            said.append((found[0], weights, found[ROWS]))
+            said.append((found[0], weights, found[LANDMARK_CHANNELS]))
     return Graded(np.array(lost, np.float32), said)
 
 

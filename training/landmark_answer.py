@@ -10,7 +10,6 @@ Output: ``landmarks.pt``, the whole student.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -26,11 +25,11 @@ from training.refusal_answer import LEARNT
 from training.settings import settings
 from training.student import Student, shares
 from training.student_samples import (
-    FIRST_LANDMARK,
+    LANDMARK_CHANNELS,
     LANDMARKS,
-    StudentSamples,
     StudentSettings,
     Teaching,
+    mixed_samples,
 )
 
 PLACED = "landmarks.pt"
@@ -50,8 +49,7 @@ class LandmarkSettings:
     loop: LoopSettings
 
 
-ROWS = slice(FIRST_LANDMARK, FIRST_LANDMARK + len(LANDMARKS))  # of the CHANNELS
-placing = partial(with_reader, reader="place", channels=ROWS)
+placing = partial(with_reader, reader="place", channels=LANDMARK_CHANNELS)
 
 
 def landmark_loss(model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
@@ -76,9 +74,11 @@ def learn_place(
 
     ``samples``: the student's settings, of which sizes and shares of the samples are taken.
     """
-    drawn = StudentSamples(
+    drawn = mixed_samples(
         teaching,
-        replace(samples, not_fundus_share=0.0, degraded_share=settings.degraded_share),
+        samples,
+        not_fundus_share=0.0,
+        degraded_share=settings.degraded_share,
         squeezed_share=settings.squeezed_share,
     )
     make = partial(placing, student, settings.place_width, settings.place_rounds)

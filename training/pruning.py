@@ -14,8 +14,7 @@ Output: ``whole.pt``, the student as it is exported; ``prune.json``.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ from training.progress import track
 from training.rim_level import LEVELLED
 from training.settings import settings
 from training.student import Student, load_student, save_student, teaching_of
-from training.student_samples import CHANNELS, StudentSamples, StudentSettings
+from training.student_samples import CHANNELS, StudentSamples, StudentSettings, mixed_samples
 
 WHOLE = "whole.pt"
 BATCH = 8
@@ -226,9 +225,13 @@ def changes(before: Student, after: Student, images: torch.Tensor) -> dict[str, 
     return dict(zip(CHANNELS, (squares / cells).sqrt().tolist(), strict=True))
 
 
-def _images(samples: StudentSamples, count: int, seed: int) -> Iterator[torch.Tensor]:
-    for index in track(range(count), "pictures to prune by"):
-        yield samples(np.random.default_rng([seed, index]), 0.0)["image"]
+def _images(samples: StudentSamples, count: int, seed: int) -> torch.Tensor:
+    return torch.stack(
+        [
+            samples(np.random.default_rng([seed, index]), 0.0)["image"]
+            for index in track(range(count), "pictures to prune by")
+        ]
+    )
 
 
 def run(
@@ -240,18 +243,18 @@ def run(
     seed: int,
 ) -> None:
     """Prune the student in ``out`` by pictures as it was taught with; write the stage's files."""
-    shares = {name: getattr(settings, name) for name in ("not_fundus_share", "degraded_share")}
-    drawn = StudentSamples(
+    drawn = mixed_samples(
         teaching_of(samples, pool, annotated, out),
-        replace(samples, **shares),
+        samples,
+        not_fundus_share=settings.not_fundus_share,
+        degraded_share=settings.degraded_share,
         disordered_share=settings.disordered_share,
     )
     student, before = (load_student(out / LEVELLED) for _ in range(2))
     rows: Sequence[dict[str, Any]] = []
     if settings.max_rms_logit:
-        images = torch.stack(list(_images(drawn, settings.pictures, seed)))
-        rows = prune(student, images, settings, seed)
-    others = torch.stack(list(_images(drawn, settings.pictures // 2, seed + 1)))
+        rows = prune(student, _images(drawn, settings.pictures, seed), settings, seed)
+    others = _images(drawn, settings.pictures // 2, seed + 1)
     count = [sum(each.numel() for each in model.parameters()) for model in (before, student)]
     found = {
         "parameters": {"before": count[0], "after": count[1]},

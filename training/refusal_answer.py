@@ -9,7 +9,6 @@ Output: ``refusal.pt``, the whole student.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from training.answering import learned, with_reader
 from training.loop import Batch, LoopSettings
 from training.settings import settings
 from training.student import Student, refusal_entropy, shares
-from training.student_samples import NOT_A_FUNDUS, StudentSamples, StudentSettings, Teaching
+from training.student_samples import NOT_A_FUNDUS, StudentSettings, Teaching, mixed_samples
 
 STUDENT, LEARNT = "student.pt", "refusal.pt"
 
@@ -65,10 +64,13 @@ def relearn(
 
     ``samples``: the student's settings, of which shares and sizes of the samples are taken.
     """
-    mixed = replace(
-        samples, not_fundus_share=settings.not_fundus_share, degraded_share=settings.degraded_share
+    drawn = mixed_samples(
+        teaching,
+        samples,
+        not_fundus_share=settings.not_fundus_share,
+        degraded_share=settings.degraded_share,
+        disordered_share=settings.disordered_share,
     )
-    drawn = StudentSamples(teaching, mixed, disordered_share=settings.disordered_share)
     make = partial(refusing, student, settings.layout_width, settings.layout_rounds)
     return learned(fabric, make, drawn, refusal_loss, settings.loop, seed=seed, folder=folder, name="refusal")
 

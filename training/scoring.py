@@ -21,7 +21,7 @@ import numpy as np
 from scipy.special import expit, logit
 
 from efiqa import _core
-from efiqa.calibration.zones import EQUAL, SMALLEST, seen_of
+from efiqa.calibration.zones import EQUAL, SMALLEST, greatest_score
 from efiqa.contract import OperatingPoint, ZoneWeights
 from training.data import FloatArray
 
@@ -75,12 +75,7 @@ def score_of_map(
     lost[inside] = expit(logit(probabilities[inside].astype(np.float64)) / reading.temperature)
     counts = zone_counts(*weights.shape, reading.zones).astype(np.float64)
     score = 1 - float(np.average(lost, weights=counts * weights))
-    macula, disc = landmarks
-    return min(
-        score,
-        seen_of(macula, lost, weights) + reading.macula_margin,
-        seen_of(disc, lost, weights, needed=True) + reading.optic_disc_margin,
-    )
+    return min(score, greatest_score(lost, weights, landmarks, reading.margins))
 
 
 def zones_argument(text: str) -> ZoneWeights:

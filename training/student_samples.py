@@ -36,7 +36,8 @@ REASON_CHANNELS = ("under_exposed", "over_exposed", "defocus", "haze", "occlusio
 # Of the output, in the contract's words.
 LANDMARKS = ("macula", "optic_disc")
 CHANNELS = ("anatomy_not_visible", *REASON_CHANNELS, "not_a_fundus", *LANDMARKS)
-NOT_A_FUNDUS, FIRST_LANDMARK = CHANNELS.index("not_a_fundus"), CHANNELS.index(LANDMARKS[0])
+NOT_A_FUNDUS = CHANNELS.index("not_a_fundus")
+LANDMARK_CHANNELS = slice(len(CHANNELS) - len(LANDMARKS), len(CHANNELS))
 
 
 @settings
@@ -59,7 +60,7 @@ class StudentSettings:
 
     Of the degraded ones ``annotated_share`` are of the vessel sets, the others of the best ``clean_share`` of
     the pool; ``second_defect_share`` have two defects, and ``spot_share`` of the defects are spots of the
-    macula's size, on the fovea itself where it is known. ``doubt_weight`` and ``spot_weight`` count the cells
+    macula's size, most on fovea or disc if known. ``doubt_weight`` and ``spot_weight`` count the cells
     of the macula, where the taught maps are doubtful, and those that a spot hides. The other weights are
     those of the loss's terms beside the map's cross-entropy. ``eye_photographs``: whether what is no retina
     includes those of training.eye_photographs, which are fetched. ``width`` is the sight's, ``judge_width``
@@ -364,6 +365,20 @@ class StudentSamples:
             for cells, centre in zip(near, (places.fovea, places.disc), strict=True):
                 cells[cells_within(centre, places.diameter, size_px, (grid, grid))] = 1
         return near
+
+
+def mixed_samples(
+    teaching: Teaching,
+    settings: StudentSettings,
+    *,
+    not_fundus_share: float,
+    degraded_share: float,
+    disordered_share: float = 0.0,
+    squeezed_share: float = 0.0,
+) -> StudentSamples:
+    """Return samples by ``settings``, but of other shares."""
+    mix = replace(settings, not_fundus_share=not_fundus_share, degraded_share=degraded_share)
+    return StudentSamples(teaching, mix, disordered_share=disordered_share, squeezed_share=squeezed_share)
 
 
 def _chances(datasets: Sequence[str]) -> NDArray[np.float64]:

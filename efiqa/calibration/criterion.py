@@ -89,12 +89,12 @@ def fit_criterion(
     folds: int,
     seed: int,
     min_sensitivity: float | None = None,
-    present: OperatingPoint | None = None,
+    present: OperatingPoint = UNFITTED,
 ) -> Criterion:
     """Return the criterion that ``levels`` (N,), 0 the worst of ``classes``, ask of ``scores`` (N,).
 
     Limits have the best balanced accuracy, or with ``min_sensitivity`` are the lowest that keep it.
-    ``present``: the operating point that the scores were made with; None for one at which all counts the
+    ``present``: the operating point that the scores were made with; by default one at which all counts the
     same. Of Zones the zones' weights are fitted first, those that rank the levels best, beginning with its.
 
     Raises:
@@ -103,7 +103,7 @@ def fit_criterion(
     """
     _check_enough(levels, patients, classes, folds)
     fold = _metrics.group_folds(levels, patients, folds=folds, seed=seed)
-    weights, fitted = _fit_scores(levels, scores, fold, classes, (present or UNFITTED).zone_weights)
+    weights, fitted = _fit_scores(levels, scores, fold, classes, present.zone_weights)
     cuts, passed = [], []
     for level in range(len(classes) - 1):
         good = levels > level
@@ -116,8 +116,9 @@ def fit_criterion(
     verdicts = tuple(VERDICTS[int(i)] for i in np.where(good, 0, np.where(usable, 1, 2)))
     low = cuts[0].limit
     # What is refused may not be good: where labels put the limits the other way round, the lower one yields.
-    limits = {"good_min_score": max(low, cuts[-1].limit), "usable_min_score": low}
-    point = replace(present or UNFITTED, **limits, zone_weights=weights)
+    point = replace(
+        present, good_min_score=max(low, cuts[-1].limit), usable_min_score=low, zone_weights=weights
+    )
     return Criterion(point, tuple(cuts), verdicts)
 
 

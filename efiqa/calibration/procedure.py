@@ -18,6 +18,7 @@ from efiqa.calibration.criterion import VERDICTS, Criterion, fit_criterion
 from efiqa.calibration.diagram import draw_reliability
 from efiqa.calibration.labels import LabelledPicture, Labels, read_labels
 from efiqa.calibration.zones import EQUAL, Zones
+from efiqa.contract import MARGINS
 from efiqa.errors import EfiqaError, LabelError, OptionError
 from efiqa.overlay import write_picture
 
@@ -69,10 +70,9 @@ class Options:
             if not 0 <= margin <= 1:
                 raise OptionError(f"{name} is {margin!r}, expected a number from 0 to 1; or None")
 
-    def margins(self) -> dict[str, float]:
+    def margins(self) -> dict[str, Any]:
         """Return the landmarks' margins that are given, by their names in an operating point."""
-        given = {"macula_margin": self.macula_margin, "optic_disc_margin": self.optic_disc_margin}
-        return {name: margin for name, margin in given.items() if margin is not None}
+        return {name: getattr(self, name) for name in MARGINS if getattr(self, name) is not None}
 
 
 @dataclass(frozen=True)
@@ -187,18 +187,13 @@ def calibrate(
             else:
                 reports[picture] = found
         point = runtime.info.contract.operating_points[runtime.info.operating_point]
-    given = options.margins()
-    point = replace(
-        point,
-        macula_margin=given.get("macula_margin", point.macula_margin),
-        optic_disc_margin=given.get("optic_disc_margin", point.optic_disc_margin),
-    )
+    point = replace(point, **options.margins())
     scored = list(reports)
     _check_scored(read, scored, without)
     scores: DoubleArray | Zones
     if options.zone_weights:
         scores = Zones.of(list(reports.values()), point)
-    elif given:
+    elif options.margins():
         scores = Zones.of(list(reports.values()), point).scores(point.zone_weights or EQUAL)
     else:
         scores = np.array([report.score for report in reports.values()])

@@ -38,7 +38,12 @@ class Zones:
     def of(cls, reports: Sequence[QualityReport], point: OperatingPoint) -> Zones:
         """Return the zones of reports with a score, whose landmarks count as at ``point``."""
         sums = np.array([_sums(report) for report in reports])  # (N, 2, 3)
-        return cls(sums[:, 0], sums[:, 1], np.array([_most(report, point) for report in reports]))
+        margins = point.macula_margin, point.optic_disc_margin
+        most = [
+            greatest_score(each.map, each.weights, (each.macula, each.optic_disc), margins)
+            for each in reports
+        ]
+        return cls(sums[:, 0], sums[:, 1], np.array(most))
 
     def of_pictures(self, chosen: NDArray[np.bool_]) -> Zones:
         """Return those of the pictures ``chosen`` (N,)."""
@@ -90,11 +95,15 @@ def seen_of(landmark: Grid | None, map_: Grid, weights: Grid, *, needed: bool = 
     return float(((1 - map_[visible]) * counted).sum() / max(counted.sum(), least))
 
 
-def _most(report: QualityReport, point: OperatingPoint) -> float:
-    """Return the greatest score that the landmarks of a picture allow."""
-    seen_macula = seen_of(report.macula, report.map, report.weights)
-    seen_disc = seen_of(report.optic_disc, report.map, report.weights, needed=True)
-    return min(seen_macula + point.macula_margin, seen_disc + point.optic_disc_margin)
+def greatest_score(
+    map_: Grid, weights: Grid, landmarks: Sequence[Grid | None], margins: tuple[float, float]
+) -> float:
+    """Return the greatest score that macula and disc, the ``landmarks``, allow with these ``margins``."""
+    macula, disc = landmarks
+    return min(
+        seen_of(macula, map_, weights) + margins[0],
+        seen_of(disc, map_, weights, needed=True) + margins[1],
+    )
 
 
 def _sums(report: QualityReport) -> list[DoubleArray]:

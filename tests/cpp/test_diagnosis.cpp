@@ -440,8 +440,9 @@ void check_bound_by(Landmark which) {
   const auto near_at = [&](int cell, double probability) {
     c.logits[channel * kCells + cell] = logit_of(probability);
   };
-  for (int i = kFirstChannel * kCells; i < (channel + 1) * kCells; ++i)
+  for (int i = kFirstChannel * kCells; i < (channel + 1) * kCells; ++i) {
     c.logits[i] = logit_of(0.01);
+  }
   const int hidden = 27, seen = 45;
   c.hide(hidden, Reason::kUnderExposed, 0.9);
   near_at(hidden, 0.9);

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.train
 
 from tests.training.test_refusal_answer import GRID, TOY  # noqa: E402
 from tests.training.test_student import SIDE, samples  # noqa: E402
-from training.student_samples import FIRST_LANDMARK  # noqa: E402
+from training.student_samples import LANDMARK_CHANNELS  # noqa: E402
 
 
 @pytest.fixture
@@ -119,6 +119,6 @@ def test_learn_place_changes_no_other_answer_and_is_repeatable(student, teaching
     image = torch.rand(2, 3, SIDE, SIDE)
     with torch.no_grad():
         before, after = student(image), first(image)
-    torch.testing.assert_close(before[:, :FIRST_LANDMARK], after[:, :FIRST_LANDMARK])
-    for channel in range(FIRST_LANDMARK, before.shape[1]):
+    torch.testing.assert_close(before[:, : LANDMARK_CHANNELS.start], after[:, : LANDMARK_CHANNELS.start])
+    for channel in range(LANDMARK_CHANNELS.start, before.shape[1]):
         assert not torch.allclose(before[:, channel], after[:, channel])
