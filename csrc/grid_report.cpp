@@ -54,22 +54,36 @@ Region region_of(const Contract& contract, const Component& group, const Report&
 
 struct Score {
   float value = 0;
-  // What it were if the picture, which shows no disc, showed one; else the value.
+  // What it were if the picture, which lacks a disc, had one; else the value.
   float of_the_rest = 0;
 };
 
 // The weight from which on a picture shows a landmark.
 double least_weight(const GridSums& sums) { return kMinLandmarkShare * sums.weight; }
 
-bool is_shown(const GridSums& sums, Landmark landmark) {
-  return sums.landmark_weights[static_cast<int>(landmark)] >= least_weight(sums);
+double weight_of(const GridSums& sums, Landmark landmark) {
+  return sums.landmark_weights[static_cast<int>(landmark)];
 }
 
-// Share of a landmark that can be seen. A disc that is not there counts as hidden: each photograph
-// of a fundus is to show it. A macula may lie beyond the field, and a diseased one is not found.
+bool is_shown(const GridSums& sums, Landmark landmark) {
+  return weight_of(sums, landmark) >= least_weight(sums);
+}
+
+// Whether a picture shows no disc. Where the macula is found, but not for certain, a disc that is
+// not found may be there all the same.
+bool lacks_disc(const GridSums& sums) {
+  if (is_shown(sums, Landmark::kOpticDisc)) return false;
+  return !is_shown(sums, Landmark::kMacula) ||
+         weight_of(sums, Landmark::kMacula) >= kSureMaculaShare * sums.weight;
+}
+
+// Share of a landmark that can be seen. A disc that the picture lacks counts as hidden: each
+// photograph of a fundus is to show it. A macula may lie beyond the field, and a diseased one is
+// not found.
 double seen_of(const GridSums& sums, Landmark landmark) {
-  if (landmark == Landmark::kMacula && !is_shown(sums, landmark)) return 1;
-  const double weight = sums.landmark_weights[static_cast<int>(landmark)];
+  const bool lacks = landmark == Landmark::kOpticDisc && lacks_disc(sums);
+  if (!is_shown(sums, landmark) && !lacks) return 1;
+  const double weight = weight_of(sums, landmark);
   const double hidden = sums.landmark_probabilities[static_cast<int>(landmark)];
   return (weight - hidden) / std::max(weight, least_weight(sums));
 }
@@ -89,8 +103,7 @@ Score score_of(const GridSums& sums, const OperatingPoint& operating_point = {})
   };
   const double rest = std::min(1 - probability / weight, most_by(Landmark::kMacula));
   const double score = std::min(rest, most_by(Landmark::kOpticDisc));
-  const bool has_disc = is_shown(sums, Landmark::kOpticDisc);
-  return {static_cast<float>(score), static_cast<float>(has_disc ? score : rest)};
+  return {static_cast<float>(score), static_cast<float>(lacks_disc(sums) ? rest : score)};
 }
 
 }  // namespace
@@ -141,9 +154,9 @@ void grade(const Contract& contract, const GridSums& sums, const Component* comp
   report.score = score.value;
   const bool good = report.score >= operating_point.good_min_score;
   const bool usable = report.score >= operating_point.usable_min_score;
-  const bool lacks_disc = score.of_the_rest >= operating_point.usable_min_score;
+  const bool off_centre = score.of_the_rest >= operating_point.usable_min_score;
   report.reason = usable       ? Reason::kNone
-                  : lacks_disc ? Reason::kOffCentre
+                  : off_centre ? Reason::kOffCentre
                                : Reason::kLowAnatomyVisible;
   report.verdict = good && usable ? Verdict::kGood : usable ? Verdict::kUsable : Verdict::kReject;
   diagnose_picture(contract, sums, report);

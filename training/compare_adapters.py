@@ -39,10 +39,10 @@ from training.export import MODEL_NAME
 from training.judgement import vessel_pictures
 from training.local_defects import local_benchmark
 from training.progress import track
-from training.pruning import WHOLE
 from training.quality_sets import TASKS, Labelled, evaluation_pictures
 from training.run import Pipeline, make_fabric
 from training.student import load_student
+from training.viewing import WHOLE
 
 TITLES = {
     "linear": "linear, stride 32 alone",

@@ -21,6 +21,7 @@ from training.segment import SegmenterSettings
 from training.settings import settings, values_of
 from training.student_samples import StudentSettings
 from training.teacher import TeacherSettings
+from training.viewing import ViewingSettings
 from training.vuad import VuadSettings
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Config:
     refusal: RefusalSettings
     landmarks: LandmarkSettings
     prune: PruneSettings
+    viewing: ViewingSettings
     export: ExportSettings
 
 

@@ -1,4 +1,4 @@
-"""Stage 10: the student as an ONNX graph with its contract, in the form that the runtime opens.
+"""Stage 11: the student as an ONNX graph with its contract, in the form that the runtime opens.
 
 Operating points are chosen without a quality label: clean pictures (vessel sets, train split) are degraded
 over the whole field by amounts that are known, and a limit is put where it best tells pictures that hide
@@ -26,13 +26,13 @@ from training.data import CropSet, FloatArray
 from training.degrade import graded_degradation
 from training.features import crops_at
 from training.progress import track
-from training.pruning import WHOLE
 from training.pseudo_labels import crop_on_grid
 from training.refusal_limit import refusal_limit
 from training.region_threshold import region_threshold
 from training.scoring import PLAIN, SCREENING, Reading, score_of_map
 from training.student import LogitsOf, Student, answers, load_student, probabilities, shown_eyes
 from training.student_samples import CHANNELS, LANDMARK_CHANNELS
+from training.viewing import WHOLE
 from training.views import normalised
 
 if TYPE_CHECKING:

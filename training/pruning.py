@@ -8,7 +8,7 @@ logits depend on it, over pictures as the student was taught with. No label is n
 
 The order is that of Optimal Brain Surgeon (Hassibi and Stork, NIPS 1992), whole channels at a time.
 
-Output: ``whole.pt``, the student as it is exported; ``prune.json``.
+Output: ``pruned.pt``, the whole student; ``prune.json``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from training.settings import settings
 from training.student import Student, load_student, save_student, teaching_of
 from training.student_samples import CHANNELS, StudentSamples, StudentSettings, mixed_samples
 
-WHOLE = "whole.pt"
+PRUNED = "pruned.pt"
 BATCH = 8
 ROUNDING = 1e-12  # of a mean square
 RIDGE = 1e-6  # of each channel's variance: some channels say the same
@@ -261,6 +261,6 @@ def run(
         "blocks": rows,
         "rms_logit_of_other_pictures": changes(before, student, others),
     }
-    save_student(student, samples.size_px, out / WHOLE)
+    save_student(student, samples.size_px, out / PRUNED)
     (out / "prune.json").write_text(json.dumps(found, indent=2) + "\n")
     print(f"prune: {json.dumps(found)}", flush=True)

@@ -3,10 +3,10 @@
 ``python -m training.run --config training/configs/cpu.toml --data ../shared/data/fundus --out runs/NAME``
 
 Stages: segmenter, vuad (with the vessel maps), pseudo, teacher, student, refusal, landmarks, rim, prune,
-export; with a model that the student starts from, only the last six, unless ``--stages`` names others. A
-stage that was finished with the same settings is left alone; one that was interrupted goes on at its last
-checkpoint. On several devices: ``torchrun --nproc-per-node 8 -m training.run ...`` or ``devices = 8`` in the
-recipe.
+viewing, export; with a model that the student starts from, only the last seven, unless ``--stages`` names
+others. A stage that was finished with the same settings is left alone; one that was interrupted goes on at
+its last checkpoint. On several devices: ``torchrun --nproc-per-node 8 -m training.run ...``, or ``devices =
+8`` in the recipe.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from training import (
     student,
     synthetic,
     teacher,
+    viewing,
     vuad,
 )
 from training.data import (
@@ -74,6 +75,7 @@ class Pipeline:
             ("landmarks", c.landmarks, self._landmarks),
             ("rim", c.landmarks, self._rim),
             ("prune", c.prune, self._prune),
+            ("viewing", c.viewing, self._viewing),
             ("export", c.export, self._export),
         ):
             if name == "student" and c.student.start:  # nothing of the stages before
@@ -180,6 +182,11 @@ class Pipeline:
         if self.fabric.is_global_zero:
             c, annotated = self.config, self.annotated()
             pruning.run(c.student, c.prune, self.pool(), annotated, self.out, c.seed + PRUNE_SEED)
+
+    def _viewing(self) -> None:
+        if self.fabric.is_global_zero:
+            c, annotated = self.config, self.annotated()
+            viewing.run(c.viewing, self.pool(), annotated, c.student.size_px, c.student.grid, self.out)
 
     def _export(self) -> None:
         if self.fabric.is_global_zero:

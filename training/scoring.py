@@ -6,8 +6,8 @@ without a label, by how far the scores of a patient's two eyes agree (training.e
 
 The macula is a small part of the field, and yet graders reject what hides it. So the score is bounded by how
 much of it can be seen, wherever the model expects it, with a margin: clean pictures, whose maculas the map
-calls a little worse than all else, stay as they are (training.landmark_scores). The disc can bound it as
-well, and whether one is shown; the shipped points leave that to the site (docs/training.md).
+calls a little worse than all else, stay as they are (training.landmark_scores). The disc's margin is so wide
+that hardly any disc that is in view bounds a score; but a picture without one is a reject.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Reading:
 
 
 PLAIN = Reading(zones=ZoneWeights(center=1.0, middle=1.0, periphery=0.25))
-SCREENING = replace(PLAIN, macula_margin=0.12)
+SCREENING = replace(PLAIN, macula_margin=0.12, optic_disc_margin=0.25)
 Places = Sequence[FloatArray | None]
 
 

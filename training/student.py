@@ -28,6 +28,7 @@ from torch.nn import functional as F
 from efiqa.export.document import Channels
 from training import figures
 from training.backbone import Lite0Features
+from training.cell_light import lack_of_light, light_sums, rim_of
 from training.data import ByteArray, CropSet, FloatArray, cached_array
 from training.eye_photographs import Eye, fetched_eyes
 from training.features import crops_at
@@ -176,24 +177,37 @@ class Layout(nn.Module):
         return F.interpolate(F.relu(self.rounds(x)), maps[0].shape[-2:], mode=self._mode)
 
 
-def rim_of(image: torch.Tensor) -> torch.Tensor:
-    """Return 1 in the outermost ring of the field's cells (B, 1, S/16, S/16) of a normalised image, else 0.
+class Head(nn.Conv2d):
+    """Logits (B, 9, g, g), the CHANNELS, of a student's features (B, C, g, g).
 
-    Outside the field an image is black; so is, perhaps, what a lid hides, and its edge counts as the rim too.
+    ``lit``: the last feature is the logit of what a lack of light hides of a cell's anatomy. It hides as much
+    of what the map leaves; and so does its cause, `under_exposed`, the less the more another cause explains.
     """
-    # A sum over each cell, as a convolution: the judge's glance reads the picture in the same way, so that
-    # OpenVINO does not lay it out a second time. Black is -1, and a sum of whole numbers is exact.
-    cell = image.new_ones((1, image.shape[1], 16, 16))
-    light = F.conv2d(image, cell, image.new_full((1,), cell.numel()), stride=16)
-    inside = (light * 127.5).clamp(0, 1)  # from the first level above black on
-    return inside + F.max_pool2d(F.pad(-inside, (1, 1, 1, 1)), 3, stride=1)
+
+    def __init__(self, features: int, *, lit: bool) -> None:
+        super().__init__(features, len(CHANNELS), 1)
+        self.lit = lit
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Return the logits."""
+        if not self.lit:
+            return super().forward(features)
+        logits, dark = super().forward(features[:, :-1]), features[:, -1:]
+        bad, under, causes, rest = logits.split(
+            [1, 1, len(REASON_CHANNELS) - 1, len(CHANNELS) - len(REASON_CHANNELS) - 1], 1
+        )
+        lit = F.softplus(dark)  # -log of the share of the cell that is light enough
+        bad = bad + lit + F.softplus(dark - lit - bad)  # 1 - (1 - p) (1 - h) as a logit
+        explained = F.relu(causes.amax(1, keepdim=True) - dark)
+        return torch.cat([bad, torch.maximum(under, dark - explained), causes, rest], 1)
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Widths of the student's readers, how many blocks they have, and whether it reads the rim.
+    """Widths of the student's readers, how many blocks they have, and whether it reads rim and light.
 
-    With a width of 0 there is no layout, or no place.
+    With a width of 0 there is no layout, or no place. ``viewing_flare`` and ``light_enough`` are those of
+    `training.cell_light.lack_of_light`; with a flare of 0 nothing is too dark.
     """
 
     width: int
@@ -204,6 +218,8 @@ class Shape:
     place_width: int = 0
     place_rounds: int = 0
     rim: bool = False
+    viewing_flare: float = 0.0
+    light_enough: float = 0.0
 
     @property
     def features(self) -> int:
@@ -231,7 +247,7 @@ class Student(nn.Module):
         if shape.place_width:
             read += shape.layout_width
             self.place = Layout(shape.place_width, read, shape.place_rounds, field=False, mode="bilinear")
-        self.head = nn.Conv2d(shape.features, len(CHANNELS), 1)
+        self.head = Head(shape.features, lit=shape.viewing_flare > 0)
 
     def freeze_for(self, settings: StudentSettings) -> None:
         """Fix what does not learn by a recipe, batch statistics included.
@@ -262,7 +278,7 @@ class Student(nn.Module):
         return self
 
     def features(self, image: torch.Tensor) -> torch.Tensor:
-        """Return what ``head`` reads (B, C, S/16, S/16): features of all readers, and the rim."""
+        """Return what ``head`` reads (B, C, S/16, S/16): features of all readers, rim and lack of light."""
         maps = self.backbone(image)
         seen = self.sight(maps)
         judged = self.judge(image, maps, seen)
@@ -271,8 +287,13 @@ class Student(nn.Module):
             read.append(self.layout([maps[-1], *read]))
         if self.place is not None:
             read.append(self.place(read))
-        if self.shape.rim:
-            read.append(rim_of(image))
+        shape = self.shape
+        if shape.rim or shape.viewing_flare:
+            sums = light_sums(image)
+            if shape.rim:
+                read.append(rim_of(sums))
+            if shape.viewing_flare:
+                read.append(lack_of_light(sums, shape.viewing_flare, shape.light_enough))
         return torch.cat(read, 1)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:

@@ -81,18 +81,34 @@ def seen_of(landmark: Grid | None, map_: Grid, weights: Grid, *, needed: bool = 
     """Return the share of a ``landmark`` that can be seen; 1 where the model does not tell.
 
     Of a report's macula or optic disc, its map and weights. Cells count by the square of their probability of
-    being of it. One that is not shown counts as seen, or, if ``needed`` as a disc is, as hidden. The core
-    bounds a score by this (csrc/grid_report.cpp).
+    being of it. One that is not shown counts as seen, or, if ``needed``, as hidden. The core bounds a score
+    by this (csrc/grid_report.cpp).
     """
     if landmark is None:
         return 1.0
-    visible = weights > 0
-    area = weights[visible].astype(np.float64)
-    counted = area * np.square(landmark[visible].astype(np.float64))
-    least = _core.MIN_LANDMARK_SHARE * area.sum()
+    counted = _counted(landmark, weights)
+    least = _core.MIN_LANDMARK_SHARE * weights.astype(np.float64).sum()
     if counted.sum() < least and not needed:
         return 1.0
-    return float(((1 - map_[visible]) * counted).sum() / max(counted.sum(), least))
+    visible = weights > 0
+    return float(((1 - map_[visible]) * counted[visible]).sum() / max(counted.sum(), least))
+
+
+def needs_disc(macula: Grid | None, weights: Grid) -> bool:
+    """Return whether a disc that is not found is not there: the macula is found for certain, or not at all.
+
+    Of a report's macula, None where the model does not tell, and weights.
+    """
+    if macula is None:
+        return True
+    share = _counted(macula, weights).sum() / weights.astype(np.float64).sum()
+    return bool(share < _core.MIN_LANDMARK_SHARE or share >= _core.SURE_MACULA_SHARE)
+
+
+def _counted(landmark: Grid, weights: Grid) -> DoubleArray:
+    """Return by how much each cell (h, w) counts in what is seen of ``landmark``."""
+    probability = np.where(weights > 0, landmark, 0).astype(np.float64)
+    return np.asarray(weights * np.square(probability), np.float64)
 
 
 def greatest_score(
@@ -102,7 +118,7 @@ def greatest_score(
     macula, disc = landmarks
     return min(
         seen_of(macula, map_, weights) + margins[0],
-        seen_of(disc, map_, weights, needed=True) + margins[1],
+        seen_of(disc, map_, weights, needed=needs_disc(macula, weights)) + margins[1],
     )
 
 

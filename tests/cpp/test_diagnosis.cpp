@@ -11,12 +11,15 @@
 #include "diagnosis.h"
 #include "fixtures.h"
 #include "grid_ops.h"
+#include "grid_report.h"
 #include "grid_reports.h"
 #include "postprocess.h"
 
 using efiqa::Contract;
 using efiqa::FieldCut;
 using efiqa::FieldOfView;
+using efiqa::kMinLandmarkShare;
+using efiqa::kSureMaculaShare;
 using efiqa::Landmark;
 using efiqa::Reason;
 using efiqa::Remedy;
@@ -514,6 +517,28 @@ TEST(diagnosis_picture_without_a_disc_is_off_centre) {
   CHECK(report.reason == Reason::kNone);
   c.logits[8 * kCells + 45] = 20;
   CHECK(c.run().verdict == Verdict::kGood);
+}
+
+TEST(diagnosis_lack_of_a_disc_is_believed_where_the_macula_is_found_for_certain) {
+  Case c;
+  c.contract.landmark_count = 2;
+  c.logits.resize(9 * kCells, -20.0f);
+  c.contract.operating_points[0].landmark_margins[1] = 0.25f;
+  const auto report_at = [&](double share) {  // of the field, that is probably of the macula
+    constexpr int kMacula = 3;                // cells
+    for (int i = 0; i < kMacula; ++i) {
+      c.logits[7 * kCells + i] = logit_of(std::sqrt(share * kCells / kMacula));
+    }
+    return c.run();
+  };
+  for (const double share : {1.1 * kMinLandmarkShare, 0.99 * kSureMaculaShare}) {
+    CHECK_NEAR(report_at(share).score, 1, 1e-4);
+    CHECK(c.run().verdict == Verdict::kGood && c.run().reason == Reason::kNone);
+  }
+  for (const double share : {0.9 * kMinLandmarkShare, 1.01 * kSureMaculaShare}) {
+    CHECK_NEAR(report_at(share).score, 0.25, 1e-4);
+    CHECK(c.run().reason == Reason::kOffCentre);
+  }
 }
 
 TEST(diagnosis_picture_that_is_bad_throughout_is_not_off_centre) {

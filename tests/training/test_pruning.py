@@ -134,7 +134,7 @@ def test_stage_writes_a_student_that_is_read_with_its_channels(tmp_path):
     shapes = replace(recipe.student, size_px=SIDE, grid=GRID)
     pruning.run(shapes, recipe.prune, pool, annotated, tmp_path, seed=6)
     found = json.loads(Path(tmp_path / "prune.json").read_text())
-    whole = load_student(tmp_path / pruning.WHOLE)
+    whole = load_student(tmp_path / pruning.PRUNED)
     count = sum(each.numel() for each in whole.parameters())
     assert found["parameters"]["after"] == count < found["parameters"]["before"]
     assert len(found["rms_logit_of_other_pictures"]) == 9

@@ -28,19 +28,19 @@ def image_of(visible):
 
 @pytest.mark.parametrize(("radius", "cut"), [(0.5, 1.0), (0.45, 0.7), (0.8, 1.0), (0.8, 0.6)])
 def test_rim_of_an_image_is_that_of_the_cells_in_its_field(radius, cut):
+    from training.cell_light import light_sums, rim_of
     from training.pseudo_labels import rim_cells, to_grid
-    from training.student import rim_of
 
     visible = field(radius, cut)
-    found = rim_of(image_of(visible))[0, 0].numpy()
+    found = rim_of(light_sums(image_of(visible)))[0, 0].numpy()
     assert np.array_equal(found, rim_cells(to_grid(visible, GRID)).astype(np.float32))
     assert 0 < found.sum() < GRID * GRID / 2
 
 
 def test_rim_of_a_black_image_is_nowhere():
-    from training.student import rim_of
+    from training.cell_light import light_sums, rim_of
 
-    assert not rim_of(torch.full((1, 3, SIDE, SIDE), -1.0)).any()
+    assert not rim_of(light_sums(torch.full((1, 3, SIDE, SIDE), -1.0))).any()
 
 
 def maps_with_rim(inside, rim, count=3):
@@ -69,15 +69,16 @@ def test_rim_level_leaves_a_rim_that_is_lower_or_level_enough(rim):
 
 
 def test_levelled_student_answers_lower_at_the_rim_of_the_map_alone():
+    from training.cell_light import light_sums, rim_of
     from training.rim_level import levelled
-    from training.student import Shape, Student, rim_of
+    from training.student import Shape, Student
 
     torch.manual_seed(1)
     student, image = Student(Shape(16, 16, 1), pretrained=False).eval(), image_of(field(0.5))
     with torch.no_grad():
         before, after = student(image), levelled(student, 0.5)(image)
     torch.testing.assert_close(before[:, 1:], after[:, 1:])
-    torch.testing.assert_close(before[:, :1] - 0.5 * rim_of(image), after[:, :1])
+    torch.testing.assert_close(before[:, :1] - 0.5 * rim_of(light_sums(image)), after[:, :1])
     assert levelled(student, 0.0) is student  # that costs nothing at run time
 
 

@@ -22,6 +22,7 @@ STAGES = (
     "landmarks",
     "rim",
     "prune",
+    "viewing",
     "export",
 )
 

@@ -108,6 +108,25 @@ def test_seen_of_a_landmark_counts_cells_by_the_square_of_their_probability():
         assert seen(macula, lost, weights, needed=True) == pytest.approx(0.1 * share)
 
 
+@pytest.mark.parametrize(
+    ("share", "needed"),
+    [
+        (0.9 * _core.MIN_LANDMARK_SHARE, True),
+        (1.1 * _core.MIN_LANDMARK_SHARE, False),
+        (0.99 * _core.SURE_MACULA_SHARE, False),
+        (1.01 * _core.SURE_MACULA_SHARE, True),
+    ],
+)
+def test_disc_that_is_not_found_is_missing_where_the_macula_is_certain_or_not_found_either(share, needed):
+    weights = np.array([[1, 0.5], [1, 0]], np.float32)
+    macula = np.array([[np.sqrt(2.5 * share), 0], [0, np.nan]], np.float32)
+    assert zones_module.needs_disc(macula, weights) == needed
+    clear, nowhere = np.zeros((2, 2), np.float32), np.zeros((2, 2), np.float32)
+    most = zones_module.greatest_score(clear, weights, (macula, nowhere), (1.0, 0.25))
+    assert most == pytest.approx(0.25 if needed else 1.25)
+    assert zones_module.needs_disc(None, weights)
+
+
 def test_criterion_hands_the_margins_of_the_landmarks_on():
     levels, zones = drawn(300, 0)
     patients = [str(i) for i in range(300)]
