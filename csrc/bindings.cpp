@@ -49,7 +49,7 @@ PYBIND11_MODULE(_core, module) {
   module.attr("MIN_PARITY_PATCH_COSINE_P1") = kMinParityPatchCosineP1;
   module.attr("MAX_PARITY_RELATIVE_FROBENIUS") = kMaxParityRelativeFrobenius;
   module.attr("MIN_LANDMARK_SHARE") = kMinLandmarkShare;
-  module.attr("SURE_MACULA_SHARE") = kSureMaculaShare;
+  module.attr("SURE_MACULA") = kSureMacula;
   register_errors(module);
   register_device_array(module);
   register_report(module);

@@ -69,19 +69,26 @@ bool is_shown(const GridSums& sums, Landmark landmark) {
   return weight_of(sums, landmark) >= least_weight(sums);
 }
 
+bool has_sure_macula(const Report& report) {
+  const float* macula = report.landmark(Landmark::kMacula);
+  return macula != nullptr &&
+         std::any_of(macula, macula + report.map.size(), [](float probability) {
+           return probability >= kSureMacula;  // not a number outside the field
+         });
+}
+
 // Whether a picture shows no disc. Where the macula is found, but not for certain, a disc that is
 // not found may be there all the same.
-bool lacks_disc(const GridSums& sums) {
+bool lacks_disc(const GridSums& sums, const Report& report) {
   if (is_shown(sums, Landmark::kOpticDisc)) return false;
-  return !is_shown(sums, Landmark::kMacula) ||
-         weight_of(sums, Landmark::kMacula) >= kSureMaculaShare * sums.weight;
+  return !is_shown(sums, Landmark::kMacula) || has_sure_macula(report);
 }
 
 // Share of a landmark that can be seen. A disc that the picture lacks counts as hidden: each
 // photograph of a fundus is to show it. A macula may lie beyond the field, and a diseased one is
 // not found.
-double seen_of(const GridSums& sums, Landmark landmark) {
-  const bool lacks = landmark == Landmark::kOpticDisc && lacks_disc(sums);
+double seen_of(const GridSums& sums, Landmark landmark, bool without_disc) {
+  const bool lacks = landmark == Landmark::kOpticDisc && without_disc;
   if (!is_shown(sums, landmark) && !lacks) return 1;
   const double weight = weight_of(sums, landmark);
   const double hidden = sums.landmark_probabilities[static_cast<int>(landmark)];
@@ -90,7 +97,7 @@ double seen_of(const GridSums& sums, Landmark landmark) {
 
 // Share of the visible area that shows its anatomy, zones counted as the operating point says; and
 // not above that of a landmark by more than the point's margin for it.
-Score score_of(const GridSums& sums, const OperatingPoint& operating_point = {}) {
+Score score_of(const GridSums& sums, bool without_disc, const OperatingPoint& operating_point) {
   double weight = 0, probability = 0;
   for (int zone = 0; zone < kZones; ++zone) {
     const auto counted = static_cast<double>(operating_point.zone_weights[zone]);
@@ -99,11 +106,11 @@ Score score_of(const GridSums& sums, const OperatingPoint& operating_point = {})
   }
   const auto most_by = [&](Landmark landmark) {
     const float margin = operating_point.landmark_margins[static_cast<int>(landmark)];
-    return seen_of(sums, landmark) + static_cast<double>(margin);
+    return seen_of(sums, landmark, without_disc) + static_cast<double>(margin);
   };
   const double rest = std::min(1 - probability / weight, most_by(Landmark::kMacula));
   const double score = std::min(rest, most_by(Landmark::kOpticDisc));
-  return {static_cast<float>(score), static_cast<float>(lacks_disc(sums) ? rest : score)};
+  return {static_cast<float>(score), static_cast<float>(without_disc ? rest : score)};
 }
 
 }  // namespace
@@ -142,7 +149,7 @@ void grade(const Contract& contract, const GridSums& sums, const Component* comp
     report.not_a_fundus = probability_of(sums.weighted_not_a_fundus / sums.weight);
     // Where the map sees a retina's anatomy, there is a retina, whatever a site's zones count for.
     if (report.not_a_fundus >= contract.not_a_fundus_min_probability &&
-        score_of(sums).value <= contract.not_a_fundus_max_score) {
+        score_of(sums, false, {}).value <= contract.not_a_fundus_max_score) {
       report.reason = Reason::kNotAFundus;
       return;  // what clear_report says stands: unknown, and no score
     }
@@ -150,7 +157,7 @@ void grade(const Contract& contract, const GridSums& sums, const Component* comp
   for (int i = 0; i < count; ++i) {
     report.regions.push_back(region_of(contract, components[i], report, sums.weight));
   }
-  const Score score = score_of(sums, operating_point);
+  const Score score = score_of(sums, lacks_disc(sums, report), operating_point);
   report.score = score.value;
   const bool good = report.score >= operating_point.good_min_score;
   const bool usable = report.score >= operating_point.usable_min_score;

@@ -10,9 +10,8 @@ namespace efiqa {
 
 // Of the visible area: a picture shows a macula, a disc, where at least that is probably of one.
 constexpr double kMinLandmarkShare = 1.0 / 400;
-// Of the visible area: a macula that takes up that much was found for certain. In a field of 45
-// degrees the circle about it is about 0.07, each cell weighted by the square of its probability.
-constexpr double kSureMaculaShare = 0.045;
+// A macula was found for certain where some cell is of it with that probability.
+constexpr float kSureMacula = 0.9f;
 
 // The report of a frame without a field of view: no score, no regions, no diagnosis, empty map,
 // weights and landmarks of the contract's grid.

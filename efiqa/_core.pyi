@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 __version__: Final[str]
 CONTRACT_VERSION: Final[int]
 MIN_LANDMARK_SHARE: Final[float]  # of the visible area
-SURE_MACULA_SHARE: Final[float]  # likewise
+SURE_MACULA: Final[float]  # probability
 MIN_PARITY_COSINE: Final[float]
 MIN_PARITY_PATCH_COSINE_P1: Final[float]
 MAX_PARITY_RELATIVE_FROBENIUS: Final[float]

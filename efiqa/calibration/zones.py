@@ -101,8 +101,9 @@ def needs_disc(macula: Grid | None, weights: Grid) -> bool:
     """
     if macula is None:
         return True
-    share = _counted(macula, weights).sum() / weights.astype(np.float64).sum()
-    return bool(share < _core.MIN_LANDMARK_SHARE or share >= _core.SURE_MACULA_SHARE)
+    counted = _counted(macula, weights)
+    least = _core.MIN_LANDMARK_SHARE * weights.astype(np.float64).sum()
+    return bool(counted.sum() < least or macula[weights > 0].max() >= np.float32(_core.SURE_MACULA))
 
 
 def _counted(landmark: Grid, weights: Grid) -> DoubleArray:

@@ -19,7 +19,7 @@ using efiqa::Contract;
 using efiqa::FieldCut;
 using efiqa::FieldOfView;
 using efiqa::kMinLandmarkShare;
-using efiqa::kSureMaculaShare;
+using efiqa::kSureMacula;
 using efiqa::Landmark;
 using efiqa::Reason;
 using efiqa::Remedy;
@@ -524,20 +524,20 @@ TEST(diagnosis_lack_of_a_disc_is_believed_where_the_macula_is_found_for_certain)
   c.contract.landmark_count = 2;
   c.logits.resize(9 * kCells, -20.0f);
   c.contract.operating_points[0].landmark_margins[1] = 0.25f;
-  const auto report_at = [&](double share) {  // of the field, that is probably of the macula
-    constexpr int kMacula = 3;                // cells
-    for (int i = 0; i < kMacula; ++i) {
-      c.logits[7 * kCells + i] = logit_of(std::sqrt(share * kCells / kMacula));
-    }
+  const auto report_at = [&](double probability) {  // that one cell is of the macula
+    c.logits[7 * kCells + 27] = logit_of(probability);
     return c.run();
   };
-  for (const double share : {1.1 * kMinLandmarkShare, 0.99 * kSureMaculaShare}) {
-    CHECK_NEAR(report_at(share).score, 1, 1e-4);
-    CHECK(c.run().verdict == Verdict::kGood && c.run().reason == Reason::kNone);
+  const double least = std::sqrt(kMinLandmarkShare * kCells);
+  for (const double doubtful : {1.05 * least, kSureMacula - 1e-3}) {
+    const Report report = report_at(doubtful);
+    CHECK_NEAR(report.score, 1, 1e-4);
+    CHECK(report.verdict == Verdict::kGood && report.reason == Reason::kNone);
   }
-  for (const double share : {0.9 * kMinLandmarkShare, 1.01 * kSureMaculaShare}) {
-    CHECK_NEAR(report_at(share).score, 0.25, 1e-4);
-    CHECK(c.run().reason == Reason::kOffCentre);
+  for (const double certain : {0.95 * least, kSureMacula + 1e-3}) {
+    const Report report = report_at(certain);
+    CHECK_NEAR(report.score, 0.25, 1e-4);
+    CHECK(report.reason == Reason::kOffCentre);
   }
 }
 

@@ -109,17 +109,17 @@ def test_seen_of_a_landmark_counts_cells_by_the_square_of_their_probability():
 
 
 @pytest.mark.parametrize(
-    ("share", "needed"),
+    ("probability", "needed"),
     [
-        (0.9 * _core.MIN_LANDMARK_SHARE, True),
-        (1.1 * _core.MIN_LANDMARK_SHARE, False),
-        (0.99 * _core.SURE_MACULA_SHARE, False),
-        (1.01 * _core.SURE_MACULA_SHARE, True),
+        (0.9 * np.sqrt(2.5 * _core.MIN_LANDMARK_SHARE), True),
+        (1.1 * np.sqrt(2.5 * _core.MIN_LANDMARK_SHARE), False),
+        (_core.SURE_MACULA - 0.001, False),
+        (_core.SURE_MACULA, True),
     ],
 )
-def test_disc_that_is_not_found_is_missing_where_the_macula_is_certain_or_not_found_either(share, needed):
+def test_disc_that_is_not_found_is_missing_where_the_macula_is_certain_or_not_found_either(probability, needed):
     weights = np.array([[1, 0.5], [1, 0]], np.float32)
-    macula = np.array([[np.sqrt(2.5 * share), 0], [0, np.nan]], np.float32)
+    macula = np.array([[probability, 0], [0, np.nan]], np.float32)
     assert zones_module.needs_disc(macula, weights) == needed
     clear, nowhere = np.zeros((2, 2), np.float32), np.zeros((2, 2), np.float32)
     most = zones_module.greatest_score(clear, weights, (macula, nowhere), (1.0, 0.25))
