@@ -53,7 +53,7 @@ class TorchGraph:
         self._values: dict[str, torch.Tensor] = {
             each.name: torch.from_numpy(numpy_helper.to_array(each).copy()) for each in graph.initializer
         }
-        self._steps: list[tuple[Callable[..., torch.Tensor], list[str], str]] = []
+        self._steps: list[tuple[Callable[..., Any], list[str], list[str]]] = []
         for node in graph.node:
             attributes = {each.name: helper.get_attribute_value(each) for each in node.attribute}
             if node.op_type == "Constant":
@@ -63,17 +63,18 @@ class TorchGraph:
             elif node.op_type == "Cast" and node.input[0] in self._values:  # half-precision weights: once
                 self._values[node.output[0]] = self._values[node.input[0]].float()
             else:
-                self._steps.append((_operator(node.op_type, attributes), list(node.input), node.output[0]))
+                self._steps.append((_operator(node.op_type, attributes), list(node.input), list(node.output)))
 
     def __call__(self, image: torch.Tensor) -> torch.Tensor:
         """Return the logits of ``image`` (1, 3, H, W)."""
         values = {**self._values, self._input: image}
-        for run, inputs, output in self._steps:
-            values[output] = run(*(values[name] if name else None for name in inputs))
+        for run, inputs, outputs in self._steps:
+            found = run(*(values[name] if name else None for name in inputs))
+            values |= zip(outputs, [found] if len(outputs) == 1 else found, strict=True)
         return values[self._output]
 
 
-def _operator(kind: str, attributes: dict[str, Any]) -> Callable[..., torch.Tensor]:
+def _operator(kind: str, attributes: dict[str, Any]) -> Callable[..., Any]:
     import torch
     from torch.nn import functional as F
 
@@ -86,9 +87,15 @@ def _operator(kind: str, attributes: dict[str, Any]) -> Callable[..., torch.Tens
         return lambda x, w, b=None: F.conv2d(F.pad(x, (left, right, top, bottom)), w, b, stride, 0, 1, groups)
     if kind == "Clip":
         return lambda x, low=None, high=None: torch.clamp(x, low, high)
-    if kind == "ReduceMean":
-        axes, keep = attributes.get("axes"), bool(attributes.get("keepdims", 1))
-        return lambda x, given=None: x.mean(tuple(axes if given is None else given.tolist()), keepdim=keep)
+    reductions = {"ReduceMean": torch.mean, "ReduceSum": torch.sum, "ReduceMax": torch.amax}
+    if kind in reductions:
+        reduce, axes, keep = reductions[kind], attributes.get("axes"), bool(attributes.get("keepdims", 1))
+        return lambda x, given=None: reduce(x, tuple(axes if given is None else given.tolist()), keepdim=keep)
+    if kind == "MaxPool":
+        sides, strides = attributes["kernel_shape"], attributes.get("strides", [1, 1])
+        top, left, bottom, right = attributes.get("pads", [0, 0, 0, 0])
+        padded = (left, right, top, bottom)
+        return lambda x: F.max_pool2d(F.pad(x, padded, value=-torch.inf), sides, strides)
     if kind == "Gemm":
         flip_a, flip_b = attributes.get("transA", 0), attributes.get("transB", 0)
         return lambda a, b, c=None: torch.addmm(
@@ -104,20 +111,50 @@ def _operator(kind: str, attributes: dict[str, Any]) -> Callable[..., torch.Tens
         return lambda x, roi, scales, sizes: F.interpolate(x, sizes.tolist()[2:], mode=modes[0])
     plain: dict[str, Callable[..., torch.Tensor]] = {
         "Add": torch.add,
+        "Sub": torch.sub,
         "Mul": torch.mul,
+        "Div": torch.div,
+        "Neg": torch.neg,
+        "Pow": torch.pow,
+        "Log": torch.log,
+        "Max": torch.maximum,
+        "Greater": torch.gt,
+        "Where": torch.where,
         "MatMul": torch.matmul,
         "Relu": F.relu,
         "Sigmoid": torch.sigmoid,
+        "Softplus": F.softplus,
         "Identity": lambda x: x,
         "GlobalAveragePool": lambda x: x.mean((2, 3), keepdim=True),
         "Reshape": lambda x, shape: x.reshape(shape.tolist()),
         "Unsqueeze": lambda x, axes: _unsqueezed(x, axes.tolist()),
         "Flatten": lambda x: x.flatten(attributes.get("axis", 1)),
         "Concat": lambda *parts: torch.cat(parts, attributes["axis"]),
+        "Split": lambda x, sizes: x.split(sizes.tolist(), attributes.get("axis", 0)),
+        "Slice": _sliced,
+        "Pad": lambda x, pads, value=None: _padded(x, pads.tolist(), 0.0 if value is None else float(value)),
     }
     if kind not in plain:
         raise ValueError(f"graph has the operator {kind}, expected one of {', '.join(sorted(plain))}")
     return plain[kind]
+
+
+def _sliced(
+    x: torch.Tensor, starts: torch.Tensor, ends: torch.Tensor, axes: torch.Tensor, steps: torch.Tensor
+) -> torch.Tensor:
+    cuts = [slice(None)] * x.dim()
+    for axis, *cut in zip(*(each.tolist() for each in (axes, starts, ends, steps)), strict=True):
+        cuts[axis] = slice(*cut)
+    return x[tuple(cuts)]
+
+
+def _padded(x: torch.Tensor, pads: list[int], value: float) -> torch.Tensor:
+    from torch.nn import functional as F
+
+    before, after = pads[: x.dim()], pads[x.dim() :]
+    return F.pad(
+        x, [side for pair in zip(before[::-1], after[::-1], strict=True) for side in pair], value=value
+    )
 
 
 def _unsqueezed(x: torch.Tensor, axes: list[int]) -> torch.Tensor:
