@@ -117,7 +117,7 @@ def test_seen_of_a_landmark_counts_cells_by_the_square_of_their_probability():
         (_core.SURE_MACULA, True),
     ],
 )
-def test_disc_that_is_not_found_is_missing_where_the_macula_is_certain_or_not_found_either(probability, needed):
+def test_disc_is_missing_where_the_macula_is_certain_or_not_found_either(probability, needed):
     weights = np.array([[1, 0.5], [1, 0]], np.float32)
     macula = np.array([[probability, 0], [0, np.nan]], np.float32)
     assert zones_module.needs_disc(macula, weights) == needed
