@@ -87,10 +87,9 @@ def _operator(kind: str, attributes: dict[str, Any]) -> Callable[..., Any]:
         return lambda x, w, b=None: F.conv2d(F.pad(x, (left, right, top, bottom)), w, b, stride, 0, 1, groups)
     if kind == "Clip":
         return lambda x, low=None, high=None: torch.clamp(x, low, high)
-    reductions = {"ReduceMean": torch.mean, "ReduceSum": torch.sum, "ReduceMax": torch.amax}
-    if kind in reductions:
-        reduce, axes, keep = reductions[kind], attributes.get("axes"), bool(attributes.get("keepdims", 1))
-        return lambda x, given=None: reduce(x, tuple(axes if given is None else given.tolist()), keepdim=keep)
+    if kind == "ReduceMean":
+        axes, keep = attributes.get("axes"), bool(attributes.get("keepdims", 1))
+        return lambda x, given=None: x.mean(tuple(axes if given is None else given.tolist()), keepdim=keep)
     if kind == "MaxPool":
         sides, strides = attributes["kernel_shape"], attributes.get("strides", [1, 1])
         top, left, bottom, right = attributes.get("pads", [0, 0, 0, 0])
@@ -130,7 +129,7 @@ def _operator(kind: str, attributes: dict[str, Any]) -> Callable[..., Any]:
         "Unsqueeze": lambda x, axes: _unsqueezed(x, axes.tolist()),
         "Flatten": lambda x: x.flatten(attributes.get("axis", 1)),
         "Concat": lambda *parts: torch.cat(parts, attributes["axis"]),
-        "Split": lambda x, sizes: x.split(sizes.tolist(), attributes.get("axis", 0)),
+        "Split": lambda x: x.chunk(attributes["num_outputs"], attributes.get("axis", 0)),
         "Slice": _sliced,
         "Pad": lambda x, pads, value=None: _padded(x, pads.tolist(), 0.0 if value is None else float(value)),
     }
