@@ -1,6 +1,10 @@
 """What is too dark for a reader, as the student says it."""
 
 import json
+import os
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +107,47 @@ def test_student_in_bright_light_answers_as_before(student):
     image = torch.rand(1, 3, SIDE, SIDE) * 0.6 + 0.2
     with torch.no_grad():
         torch.testing.assert_close(student(image), viewed(student, ViewingSettings(FLARE, ENOUGH))(image))
+
+
+ANSWER = """
+import sys
+import numpy as np
+import openvino
+network = openvino.Core().compile_model(sys.argv[1], "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+np.save(sys.argv[3], network(np.load(sys.argv[2]))[0])
+"""
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="instruction sets of x86-64")
+@pytest.mark.parametrize("instructions", ["SSE41", "AVX2"])
+def test_dark_is_read_alike_with_fewer_instructions(tmp_path, instructions):
+    from efiqa.export import onnx_files
+    from training.cell_light import lack_of_light, light_sums
+    from training.student import Head
+
+    class Dark(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.features = torch.nn.Conv2d(3, 8, 16, stride=16)
+            self.head = Head(8, lit=True)
+
+        def forward(self, image):
+            dark = lack_of_light(light_sums(image), FLARE, ENOUGH)
+            return self.head(torch.cat([self.features(image), dark], 1)), dark
+
+    torch.manual_seed(1)
+    network, image = Dark().eval(), image_of((60, 40, 20), field(0.45)) * 1.0
+    image[..., : SIDE // 2] = image[..., : SIDE // 2] / 4 - 0.75  # a quarter of the grey levels
+    graph = onnx_files.trace(network, SIDE, ("logits", "dark"))
+    (tmp_path / "dark.onnx").write_bytes(onnx_files.serialised(graph))
+    np.save(tmp_path / "image.npy", image.numpy())
+    files = [str(tmp_path / name) for name in ("dark.onnx", "image.npy", "found.npy")]
+    held = {**os.environ, "ONEDNN_MAX_CPU_ISA": instructions}
+    subprocess.run([sys.executable, "-c", ANSWER, *files], check=True, env=held, timeout=120)
+    with torch.no_grad():
+        expected, dark = network(image)
+    assert 0.1 < (dark > -2).float().mean() < 0.9
+    assert np.load(files[2]) == pytest.approx(expected.numpy(), abs=1e-4)
 
 
 @pytest.mark.parametrize("flare", [0.0, FLARE])
