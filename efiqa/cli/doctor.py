@@ -6,6 +6,7 @@ import argparse
 import importlib.metadata
 import importlib.util
 import json
+import os
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 from efiqa.cli import output
 from efiqa.cli.info import version_of
 
+# Can hold OpenVINO to fewer instructions than the processor has; and values that do not.
+_INSTRUCTIONS, _ALL_INSTRUCTIONS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"), ("", "ALL", "DEFAULT")
 _TRAIN_MODULES = ("torch", "torchvision", "timm", "lightning", "albumentations", "onnx", "sklearn")
 
 
@@ -53,7 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def examine() -> list[Check]:
     """Return the findings in order; a check that raises is a ``failed`` one, never an exception."""
-    checks = [_guarded(check) for check in (_openvino, _extension, _pictures, _embedded_model, _self_test)]
+    needed = (_openvino, _instruction_set, _extension, _pictures, _embedded_model, _self_test)
+    checks = [_guarded(check) for check in needed]
     optional = (_tensorrt, _efiqa_build, _signatures)
     return [*checks, _demo_extra(), _train_extra(), *map(_guarded, optional), _sign_extra()]
 
@@ -81,6 +85,18 @@ def _openvino() -> Check:
         "failed",
         f"{found or 'not installed'}, expected {wanted}",
         f"pip install openvino=={wanted}",
+    )
+
+
+def _instruction_set() -> Check:
+    """Held to fewer instructions than the processor has, OpenVINO 2026.4.0 sums over channels wrongly."""
+    held = {name: os.environ.get(name, "") for name in _INSTRUCTIONS}
+    held = {name: value for name, value in held.items() if value.upper() not in _ALL_INSTRUCTIONS}
+    if not held:
+        return Check("instruction set", "ok", "all that the processor has")
+    detail = ", ".join(f"{name} is {value}" for name, value in held.items())
+    return Check(
+        "instruction set", "failed", f"{detail}: OpenVINO's answers are wrong", f"unset {' '.join(held)}"
     )
 
 

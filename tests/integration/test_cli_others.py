@@ -145,11 +145,23 @@ def test_doctor_json_is_one_check_a_line(with_tiny_as_embedded, capsys):
     assert cli.main(["doctor", "--json"]) == 0
     checks = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [check["name"] for check in checks] == [
-        "openvino", "extension", "pictures", "embedded model", "self test",
+        "openvino", "instruction set", "extension", "pictures", "embedded model", "self test",
         "efiqa demo", "training", "TensorRT", "efiqa build", "signed models", "efiqa sign",
     ]  # fmt: skip
     assert {check["state"] for check in checks} <= {"ok", "missing"}
     assert all(check["fix"] for check in checks if check["state"] == "missing")
+
+
+@pytest.mark.parametrize(("value", "code"), [("AVX2", 1), ("avx512_core", 1), ("ALL", 0), ("default", 0)])
+def test_doctor_held_to_fewer_instructions_exits_1(with_tiny_as_embedded, monkeypatch, capsys, value, code):
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", value)
+    assert cli.main(["doctor", "--json"]) == code
+    checks = {check["name"]: check for check in map(json.loads, capsys.readouterr().out.splitlines())}
+    found = checks["instruction set"]
+    assert found["state"] == ("failed" if code else "ok")
+    if code:
+        assert f"ONEDNN_MAX_CPU_ISA is {value}" in found["detail"]
+        assert found["fix"] == "unset ONEDNN_MAX_CPU_ISA"
 
 
 def test_doctor_without_the_model_exits_1_and_says_what_mends_it(monkeypatch, tmp_path, capsys):
