@@ -89,7 +89,7 @@ def _openvino() -> Check:
 
 
 def _instruction_set() -> Check:
-    """Held to fewer instructions than the processor has, OpenVINO 2026.4.0 sums over channels wrongly."""
+    """Held to fewer instructions than the processor has, OpenVINO 2026.4.0 computes wrongly."""
     held = {name: os.environ.get(name, "") for name in _INSTRUCTIONS}
     held = {name: value for name, value in held.items() if value.upper() not in _ALL_INSTRUCTIONS}
     if not held:
