@@ -84,12 +84,11 @@ bool lacks_disc(const GridSums& sums, const Report& report) {
   return !is_shown(sums, Landmark::kMacula) || has_sure_macula(report);
 }
 
-// Share of a landmark that can be seen. A disc that the picture lacks counts as hidden: each
-// photograph of a fundus is to show it. A macula may lie beyond the field, and a diseased one is
-// not found.
-double seen_of(const GridSums& sums, Landmark landmark, bool without_disc) {
-  const bool lacks = landmark == Landmark::kOpticDisc && without_disc;
-  if (!is_shown(sums, landmark) && !lacks) return 1;
+// Share of a landmark that can be seen. One that is not shown counts as seen, or, if `needed`, as
+// hidden: each photograph of a fundus is to show a disc, but a macula may lie beyond the field, and
+// a diseased one is not found.
+double seen_of(const GridSums& sums, Landmark landmark, bool needed) {
+  if (!needed && !is_shown(sums, landmark)) return 1;
   const double weight = weight_of(sums, landmark);
   const double hidden = sums.landmark_probabilities[static_cast<int>(landmark)];
   return (weight - hidden) / std::max(weight, least_weight(sums));
@@ -104,12 +103,12 @@ Score score_of(const GridSums& sums, bool without_disc, const OperatingPoint& op
     weight += counted * sums.zone_weights[zone];
     probability += counted * sums.weighted_probabilities[zone];
   }
-  const auto most_by = [&](Landmark landmark) {
+  const auto most_by = [&](Landmark landmark, bool needed) {
     const float margin = operating_point.landmark_margins[static_cast<int>(landmark)];
-    return seen_of(sums, landmark, without_disc) + static_cast<double>(margin);
+    return seen_of(sums, landmark, needed) + static_cast<double>(margin);
   };
-  const double rest = std::min(1 - probability / weight, most_by(Landmark::kMacula));
-  const double score = std::min(rest, most_by(Landmark::kOpticDisc));
+  const double rest = std::min(1 - probability / weight, most_by(Landmark::kMacula, false));
+  const double score = std::min(rest, most_by(Landmark::kOpticDisc, without_disc));
   return {static_cast<float>(score), static_cast<float>(without_disc ? rest : score)};
 }
 

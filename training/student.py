@@ -14,7 +14,7 @@ Output: ``student.pt``, ``student.json``, ``student.png``.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial, reduce
 from pathlib import Path
@@ -194,8 +194,8 @@ class Head(nn.Conv2d):
             return super().forward(features)
         logits, dark = super().forward(features[:, :-1]), features[:, -1:]
         bad, under, *causes = logits.split(1, 1)[: 1 + len(REASON_CHANNELS)]
-        lit = F.softplus(dark)  # -log of the share of the cell that is light enough
-        bad = bad + lit + F.softplus(dark - lit - bad)  # 1 - (1 - p) (1 - h) as a logit
+        left = F.softplus(dark)  # -log of the share of the cell that is light enough
+        bad = bad + left + F.softplus(dark - left - bad)  # 1 - (1 - p) (1 - h) as a logit
         # Two at a time: OpenVINO 2026.4, held to AVX2, errs in the maximum over few channels.
         explained = F.relu(reduce(torch.maximum, causes) - dark)
         return torch.cat([bad, torch.maximum(under, dark - explained), logits[:, 2:]], 1)
@@ -371,9 +371,17 @@ def save_student(model: Student, size_px: int, path: Path) -> None:
 def load_student(path: Path) -> Student:
     """Return the trained student in eval mode."""
     stored = torch.load(path, map_location="cpu", weights_only=True)
-    model = Student(Shape(**stored["shape"]), pretrained=False)
-    fit_to(model, stored["state"])
-    model.load_state_dict(stored["state"])
+    return student_of(Shape(**stored["shape"]), stored["state"])
+
+
+def student_of(shape: Shape, state: Mapping[str, torch.Tensor]) -> Student:
+    """Return a student of ``shape`` with the weights of ``state``, in eval mode.
+
+    Its blocks have as many inner channels as they have there.
+    """
+    model = Student(shape, pretrained=False)
+    fit_to(model, state)
+    model.load_state_dict(state)
     return model.eval()
 
 

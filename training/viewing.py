@@ -19,16 +19,14 @@ import torch
 
 from training.cell_light import lack_of_light, light_sums
 from training.data import CropSet
-from training.inner_channels import fit_to
 from training.progress import track
-from training.pruning import PRUNED
+from training.pruning import PRUNED, SEEN_SHARE
 from training.pseudo_labels import crop_on_grid
 from training.settings import settings
-from training.student import Student, load_student, save_student
+from training.student import Student, load_student, save_student, student_of
 from training.views import normalised
 
 WHOLE = "whole.pt"
-SEEN_SHARE = 0.5  # of a cell: from here on it counts
 MOST = 0.5  # of a cell's anatomy
 
 
@@ -43,10 +41,7 @@ class ViewingSettings:
 def viewed(student: Student, viewing: ViewingSettings) -> Student:
     """Return ``student`` with a map, and a cause, that hear of too little light."""
     shape = replace(student.shape, viewing_flare=viewing.flare, light_enough=viewing.enough)
-    out = Student(shape, pretrained=False)
-    fit_to(out, student.state_dict())
-    out.load_state_dict(student.state_dict())
-    return out.eval()
+    return student_of(shape, student.state_dict())
 
 
 @torch.no_grad()
