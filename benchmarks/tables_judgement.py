@@ -1,4 +1,4 @@
-"""Tables of what is judged beyond good and bad: refusals, causes, macula and rim, disease."""
+"""Tables of what is judged beyond good and bad: refusals, causes, macula and rim, disease, grain."""
 
 from __future__ import annotations
 
@@ -169,9 +169,37 @@ def pathology(results: Results) -> str:
     return table(header, rows) + origin(results)
 
 
+def by_camera(results: Results) -> str:
+    """Return what the grain that a camera lays over a defect changes: ranking, regions, hopeless pictures."""
+    plain, saved = results["ranking"], results["ranking_by_camera"]
+    local, saved_local = results["local"], results["local_by_camera"]
+    titles = dict(zip(local["severity"], local["kinds"], strict=True))
+    rows = [
+        [
+            "**all**",
+            *(_number(each["spearman_visible_all"]) for each in (plain, saved)),
+            *(percent(each["all"]["dice"]) for each in (local, saved_local)),
+        ]
+    ]
+    for kind in plain["kinds"]:
+        ranked = (each["kinds"][kind]["spearman_visible"] for each in (plain, saved))
+        found = (each["kinds"].get(titles.get(kind), {}).get("dice") for each in (local, saved_local))
+        rows.append([f"`{kind}`", *map(_number, ranked), *map(percent, found)])
+    header = ["generator", "score / what is left, Spearman", "behind a camera", "Dice, %", "behind a camera"]
+    hopeless = [each["hopeless"] for each in (plain, saved)]
+    good, highest = ([each[key] for each in hopeless] for key in ("n_called_good", "highest_score"))
+    facts = (
+        f"\nOf {hopeless[0]['n_frames']} frames that show at most 30 % of the anatomy {good[0]} are called "
+        f"good, and {good[1]} behind a camera; the highest scores are {_number(highest[0])} and "
+        f"{_number(highest[1])}.\n"
+    )
+    return table(header, rows) + facts + origin(results)
+
+
 # Name -> the part of quality.json that it shows, and how.
 JUDGEMENT_TABLES: dict[str, tuple[str, Callable[[Results], str]]] = {
     "targets": ("anatomy", targets),
+    "by-camera": ("ranking_by_camera", by_camera),
     "refusals": ("refusals", refusals),
     "foreign": ("refusals", foreign),
     "reasons-regions": ("reasons", reasons_regions),

@@ -54,7 +54,7 @@ from training.severity_ranking import severity_ranking
 
 UNKNOWN = -1.0
 SEED = 20260801
-RANKING_PICTURES = 30  # of the training split, spread evenly: 9 kinds x 4 severities each
+RANKING_PICTURES = 30  # of the clean ones, spread evenly: 9 kinds x 4 severities each
 DoubleArray = NDArray[np.float64]
 
 
@@ -271,13 +271,26 @@ def _labelled_figures(
     }
 
 
+def ranked(clean: Sequence[Picture]) -> Sequence[Picture]:
+    """Return those of ``clean`` pictures that the severity ranking is made on."""
+    return clean[:: max(1, len(clean) // RANKING_PICTURES)]
+
+
+def behind_a_camera(runtime: Runtime, clean: Sequence[Picture]) -> dict[str, Any]:
+    """Return local defects and severity ranking on ``clean`` pictures with a camera's grain over all."""
+    return {
+        "local_by_camera": local_benchmark(runtime, clean, seed=SEED, by_camera=True),
+        "ranking_by_camera": severity_ranking(runtime, ranked(clean), seed=SEED, by_camera=True),
+    }
+
+
 def development_figures(runtime: Runtime, pictures: Sequence[Picture], limit: int) -> dict[str, Any]:
     """Return figures that need no labelled picture and none of the test split."""
     clean = thinned(vessel_pictures(pictures, "train"), limit)
-    ranked = clean[:: max(1, len(clean) // RANKING_PICTURES)]
     return {
         "local": local_benchmark(runtime, clean, seed=SEED),
-        "ranking": severity_ranking(runtime, ranked, seed=SEED),
+        "ranking": severity_ranking(runtime, ranked(clean), seed=SEED),
+        **behind_a_camera(runtime, clean),
         "eye_agreement": eye_agreement(runtime, pool_pictures(pictures))[0],
         **judgement_figures(runtime, development_pictures(pictures, limit), seed=SEED),
     }
@@ -350,7 +363,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     else None
                 )
                 content |= final_figures(runtime, labelled, TASKS, options.run, probe=True, earlier=earlier)
-                content["local"] = local_benchmark(runtime, vessel_pictures(pictures, "test"), seed=SEED)
+                clean = vessel_pictures(pictures, "test")
+                content["local"] = local_benchmark(runtime, clean, seed=SEED)
+                content["ranking"] = severity_ranking(runtime, ranked(clean), seed=SEED)
+                content |= behind_a_camera(runtime, clean)
                 content |= judgement_figures(runtime, final_pictures(pictures), seed=SEED)
     except (EfiqaError, FileNotFoundError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from efiqa import QualityReport, Runtime
+from training.camera import captured
 from training.data import Picture, crop_frame, load_rgb
 from training.degrade import degrade, hidden_share, visibility_loss
 from training.metrics import auroc, dice
@@ -64,6 +65,19 @@ def clean_frames(pictures: Sequence[Picture], label: str) -> Iterator[CleanFrame
                 np.pad(crop.rgb, (*edges, (0, 0))),
                 np.pad(crop.visible, edges),
             )
+
+
+def assessed_as_saved(
+    runtime: Runtime, frame: CleanFrame, rgb: ByteArray, by_camera: bool, seed: int
+) -> QualityReport:
+    """Return the report on ``rgb`` (768, 768, 3), made of ``frame``.
+
+    ``by_camera``: as a camera would save it (training.camera), the same with every defect of a picture.
+    """
+    if by_camera:
+        rng = np.random.default_rng([seed, zlib.crc32(frame.name.encode())])
+        rgb = np.where(frame.visible[..., None], captured(rgb, frame.visible, rng), rgb)
+    return runtime.assess(rgb)
 
 
 def cells_of(plane: FloatArray, box: tuple[int, int, int], width: int, height: int) -> FloatArray:
@@ -174,19 +188,24 @@ def add_frame(
 
 
 def local_benchmark(
-    runtime: Runtime, pictures: Sequence[Picture], *, seed: int, label: str = "local defects"
+    runtime: Runtime,
+    pictures: Sequence[Picture],
+    *,
+    seed: int,
+    label: str = "local defects",
+    by_camera: bool = False,
 ) -> dict[str, Any]:
     """Return the figures a kind, a camera and overall, and the alarms on the same frames without a defect.
 
     One defect of every kind of KINDS is put on every picture; support, place and severity follow from the
     seed and the picture's name. ``first_kinds`` is over FIRST_KINDS, which every model so far was measured
-    by.
+    by. ``by_camera``: every frame is shown as a camera saves it, grain over the defect.
     """
     threshold = float(runtime.info.contract.to_dict()["map"]["region_threshold"])
     kinds, datasets, overall, first = defaultdict(Tally), defaultdict(Tally), Tally(), Tally()
     clean_alarms: dict[str, list[float]] = defaultdict(list)
     for frame in clean_frames(pictures, label):
-        before = runtime.assess(frame.rgb)
+        before = assessed_as_saved(runtime, frame, frame.rgb, by_camera, seed)
         if before.verdict != "unknown":
             known = np.isfinite(before.map)
             alarm = np.average(before.map[known] >= threshold, weights=before.weights[known])
@@ -196,7 +215,7 @@ def local_benchmark(
             severity = rng.uniform(*OWN_SEVERITY.get(kind, SEVERITY))
             damaged = degrade(frame.rgb, frame.visible, kind, severity, rng, local=True)
             measured = hidden_share(visibility_loss(frame.rgb, damaged.rgb, frame.visible), kind)
-            report = runtime.assess(damaged.rgb)
+            report = assessed_as_saved(runtime, frame, damaged.rgb, by_camera, seed)
             tallies = [
                 kinds[name],
                 datasets[frame.dataset],

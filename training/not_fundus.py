@@ -19,11 +19,9 @@ from training.scene_parts import fine_contrast, levels, place_by_share
 from training.scenes import SCENES
 from training.scenes_eye import LEAST_CONTRAST, REDDISH, random_eye
 from training.views import (
-    SHARPENED_SHARE,
     in_colours_of,
     of_one_channel,
     random_chromaticity,
-    sharpened,
 )
 
 # What scikit-image carries in its package but retina and microaneurysms, which are retinas.
@@ -121,8 +119,6 @@ def random_scene(
         red, green = rgb[..., 0].mean(), rgb[..., 1].mean()
         reach = GREATEST_BLUR * (0.4 if camera_light or red > REDDISH * green else 1.0)
         rgb = cv2.GaussianBlur(rgb, (0, 0), size_px * rng.uniform(0.002, reach))
-    if rng.random() < SHARPENED_SHARE:
-        rgb = sharpened(rgb, rng)
     if rng.random() < GREY_SHARE:
         rgb = of_one_channel(rgb, red_free=False)
     return blank_outside(rgb, visible), visible

@@ -44,7 +44,7 @@ def pool_ranking(runtime: Runtime, earlier: Runtime, pictures: Sequence[Picture]
     found: list[tuple[float, float]] = []
     for picture in track(pictures, "pool ranking"):
         rgb = load_rgb(picture.path)
-        found.append((score_of(earlier, rgb), score_of(runtime, rgb)))
+        found.append((score_of(earlier.assess(rgb)), score_of(runtime.assess(rgb))))
     before, now = np.array(sorted(found)).T
     worst, half = int(WORST * len(now)), int(MIDDLING * len(now))
     return {

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from training.camera import captured
 from training.data import ByteArray, CropSet, FloatArray, blank_outside
 from training.degrade import random_degradation
 from training.eye_photographs import Eye
@@ -54,14 +55,15 @@ def by_another_camera(pool: CropSet, index: int, size_px: int, grid: int, seed: 
         if damaged.hidden[visible].mean() > HOPELESS:
             return
         rgb = damaged.rgb
-    yield blank_outside(rgb, visible), to_grid(visible, grid)
+    yield blank_outside(captured(rgb, visible, rng), visible), to_grid(visible, grid)
 
 
 def scenes(count: int, size_px: int, grid: int, seed: int, eyes: Sequence[Eye]) -> Iterator[Shown]:
     """Yield ``count`` pictures that are no retina; ``eyes``: in photographs, for `random_scene`."""
     for number in track(range(count), "scenes"):
-        rgb, visible = random_scene(size_px, np.random.default_rng([seed, number]), eyes)
-        yield rgb, to_grid(visible, grid)
+        rng = np.random.default_rng([seed, number])
+        rgb, visible = random_scene(size_px, rng, eyes)
+        yield blank_outside(captured(rgb, visible, rng), visible), to_grid(visible, grid)
 
 
 @torch.no_grad()

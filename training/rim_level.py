@@ -18,6 +18,7 @@ import torch
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 
+from training.camera import captured
 from training.data import CropSet, FloatArray, blank_outside
 from training.landmark_answer import PLACED
 from training.progress import track
@@ -74,7 +75,8 @@ def run(clean: CropSet, size_px: int, grid: int, out: Path, seed: int) -> None:
     for index in track(range(len(clean)), "rim"):
         rng = np.random.default_rng([seed, index])
         views = [rendered_view(clean, index, size_px, rng) for _ in range(VIEWS)]
-        maps.append(predict(student, np.stack([blank_outside(rgb, visible) for _, rgb, visible in views])))
+        taken = [blank_outside(captured(rgb, visible, rng), visible) for _, rgb, visible in views]
+        maps.append(predict(student, np.stack(taken)))
         weights.append(np.stack([to_grid(visible, grid) for _, _, visible in views]))
     level = rim_level(np.concatenate(maps), np.concatenate(weights))
     save_student(levelled(student, level.logits), size_px, out / LEVELLED)

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from training.camera import captured
 from training.data import BoolArray, ByteArray, CropSet, FloatArray, blank_outside
 from training.degrade import (
     KINDS,
@@ -61,7 +62,8 @@ class StudentSettings:
     Of the degraded ones ``annotated_share`` are of the vessel sets, the others of the best ``clean_share`` of
     the pool; ``second_defect_share`` have two defects, and ``spot_share`` of the defects are spots of the
     macula's size, most on fovea or disc if known. ``doubt_weight`` and ``spot_weight`` count the cells
-    of the macula, where the taught maps are doubtful, and those that a spot hides. The other weights are
+    of the macula, where the taught maps are doubtful, and those that a spot hides; ``fovea_weight`` those of
+    the macula in pictures of the vessel sets, where what is hidden is known. The other weights are
     those of the loss's terms beside the map's cross-entropy. ``eye_photographs``: whether what is no retina
     includes those of training.eye_photographs, which are fetched. ``width`` is the sight's, ``judge_width``
     and ``judge_rounds`` are the judge's (training.student).
@@ -94,6 +96,7 @@ class StudentSettings:
     eye_photographs: bool
     doubt_weight: float
     spot_weight: float
+    fovea_weight: float
     map_weight: float
     score_weight: float
     amendment_weight: float
@@ -241,20 +244,28 @@ class StudentSamples:
 
     def _taught(self, index: int, shown: _Shown) -> tuple[FloatArray, FloatArray]:
         """Return the map (g, g) taught of a view of a picture of the pool, and the trust in it (g, g)."""
-        grid, size_px = self._settings.grid, self._settings.size_px
         side = self._from.pool.rgb[index].shape[0]
         enlarged = cv2.resize(self._from.maps[index], (side, side), interpolation=cv2.INTER_LINEAR)
-        weight = to_grid(shown.visible, grid)
-        trust = weight.copy()
+        target = to_grid(shown.view.of(enlarged), self._settings.grid)
+        return target, self._trust(shown, self._settings.doubt_weight)
+
+    def _trust(self, shown: _Shown, macula: float) -> FloatArray:
+        """Return how much the cells (g, g) of a view count, those of the macula ``macula`` times."""
+        grid = self._settings.grid
+        trust = to_grid(shown.visible, grid)
         if shown.places is not None:
-            near = cells_within(shown.places.fovea, shown.places.diameter, size_px, (grid, grid))
-            trust[near] *= self._settings.doubt_weight
-        return to_grid(shown.view.of(enlarged), grid), trust
+            trust[self._within(shown.places.fovea, shown.places)] *= macula
+        return trust
+
+    def _within(self, centre: tuple[float, float], places: _Places) -> BoolArray:
+        """Return which cells (g, g) lie within one disc diameter of ``centre``."""
+        grid = self._settings.grid
+        return cells_within(centre, places.diameter, self._settings.size_px, (grid, grid))
 
     def _picture(self, rng: np.random.Generator) -> Sample:
         index = int(rng.choice(len(self._from.pool), p=self._chance))
         shown = self._shown(self._from.pool, self._from.pool_landmarks, index, rng)
-        return self._sample(shown.rgb, shown.visible, *self._taught(index, shown), places=shown.places)
+        return self._sample(shown.rgb, shown.visible, *self._taught(index, shown), rng, places=shown.places)
 
     def _clear_picture(self, rng: np.random.Generator) -> tuple[bool, int]:
         """Return whether a clear picture is an annotated one, not one of the pool, and its index there."""
@@ -269,7 +280,7 @@ class StudentSamples:
         if annotated:
             shown = self._shown(self._from.annotated, self._from.annotated_landmarks, index, rng)
             target = np.full((grid, grid), self._from.clean_level, np.float32)
-            trust = to_grid(shown.visible, grid)
+            trust = self._trust(shown, settings.fovea_weight)
         else:
             shown = self._shown(self._from.pool, self._from.pool_landmarks, index, rng)
             target, trust = self._taught(index, shown)
@@ -286,7 +297,7 @@ class StudentSamples:
             known = weight * (settings.spot_weight if spot else 1.0)
             trust = np.where(lost > HIDDEN, np.maximum(trust, known), trust)
         return self._sample(
-            rgb, shown.visible, target, trust, reasons=reasons, undamaged=shown.rgb, places=shown.places
+            rgb, shown.visible, target, trust, rng, reasons=reasons, undamaged=shown.rgb, places=shown.places
         )
 
     def _spot(self, rgb: ByteArray, shown: _Shown, rng: np.random.Generator) -> Degraded:
@@ -322,7 +333,7 @@ class StudentSamples:
         grid = self._settings.grid
         nothing = np.ones((grid, grid), np.float32)
         trust = to_grid(visible, grid) * (0.0 if self._settings.start else 1.0)
-        return self._sample(rgb, visible, nothing, trust, not_fundus=True)
+        return self._sample(rgb, visible, nothing, trust, rng, not_fundus=True)
 
     def _sample(
         self,
@@ -330,6 +341,7 @@ class StudentSamples:
         visible: BoolArray,
         target: FloatArray,
         trust: FloatArray,
+        rng: np.random.Generator,
         *,
         reasons: FloatArray | None = None,
         undamaged: ByteArray | None = None,
@@ -338,12 +350,11 @@ class StudentSamples:
     ) -> Sample:
         grid = self._settings.grid
         unknown = np.zeros((len(REASON_CHANNELS), grid, grid), np.float32)
-        image = normalised(blank_outside(rgb, visible))
+        camera = int(rng.integers(2**31))
+        image = _by_camera(rgb, visible, camera)
         compared = {}
         if self._settings.steady_weight:
-            compared["undamaged"] = (
-                image if undamaged is None else normalised(blank_outside(undamaged, visible))
-            )
+            compared["undamaged"] = image if undamaged is None else _by_camera(undamaged, visible, camera)
         return {
             "image": image,
             **compared,
@@ -359,11 +370,11 @@ class StudentSamples:
 
     def _near(self, places: _Places | None) -> FloatArray:
         """Return 1 in the cells (2, g, g) within one disc diameter of fovea and disc, else 0."""
-        grid, size_px = self._settings.grid, self._settings.size_px
+        grid = self._settings.grid
         near = np.zeros((len(LANDMARKS), grid, grid), np.float32)
         if places is not None:
             for cells, centre in zip(near, (places.fovea, places.disc), strict=True):
-                cells[cells_within(centre, places.diameter, size_px, (grid, grid))] = 1
+                cells[self._within(centre, places)] = 1
         return near
 
 
@@ -385,6 +396,11 @@ def _chances(datasets: Sequence[str]) -> NDArray[np.float64]:
     """Return the chance of each picture: a set of n pictures is drawn from in proportion to sqrt(n)."""
     _, of, counts = np.unique(np.asarray(datasets), return_inverse=True, return_counts=True)
     return 1 / np.sqrt(counts[of]) / np.sqrt(counts).sum()
+
+
+def _by_camera(rgb: ByteArray, visible: BoolArray, camera: int) -> torch.Tensor:
+    """Return the normalised image (3, S, S) that ``camera``, a seed, makes of the light ``rgb`` (S, S, 3)."""
+    return normalised(blank_outside(captured(rgb, visible, np.random.default_rng(camera)), visible))
 
 
 def _defect(rgb: ByteArray, visible: BoolArray, rng: np.random.Generator) -> Degraded:

@@ -1,6 +1,7 @@
 """Views of cached crops: as another camera, another framing, or another field would have shown them.
 
-A view is a function of a generator alone. Nothing here hides anatomy: what does is in training.degrade.
+A view is a function of a generator alone. Nothing here hides anatomy: what does is in training.degrade. What
+a camera adds behind its optics, over any defect, is in training.camera.
 """
 
 from __future__ import annotations
@@ -20,15 +21,11 @@ from training.pseudo_labels import shrink
 
 CAST_SHARE = 0.3  # of pictures that get colours of no camera
 CAST_GREEN, CAST_BLUE = (0.25, 1.05), (0.0, 1.0)  # mean level of green to red's, and of blue to green's
-SHARPENED_SHARE = 0.25  # of pictures that are sharpened, as many cameras do
-SHARPENED_BY, SHARPENED_PX = (0.3, 2.0), (0.6, 2.0)  # amount of the unsharp mask, and its sigma
 COLOURED_SHARE = 0.5  # of pictures, where other pictures' colours are given: in those of one of them
 GAINS = (0.02, 4.0)  # of a channel, to reach them: more is noise
 BRIGHTEST = 99.5  # percentile of a channel that may not clip
 GREY_SHARE = 0.1  # of pictures: as a camera of one channel gives them
 RED_FREE_SHARE = 0.5  # of these: the green light alone
-STAMP_SHARE = 0.12  # of pictures with a camera's or a clinic's text in a corner
-STAMP_COLOURS = ((60, 220, 60), (255, 255, 255), (240, 230, 40), (255, 80, 60), (10, 10, 10))
 NARROW = (0.5, 0.8)  # of the crop's side: a camera of 25 to 40 degrees
 SQUEEZE = (0.7, 0.95)  # of a side: as where a picture was made square by a program
 
@@ -41,15 +38,13 @@ def normalised(rgb: ByteArray) -> torch.Tensor:
 
 @lru_cache(maxsize=1)
 def _harmless() -> A.Compose:
-    """Return changes of colour and coding that hide no vessel: a camera's rendering, mild noise, JPEG."""
+    """Return changes of colour that hide no vessel: a camera's rendering."""
     return A.Compose(
         [
             A.RandomBrightnessContrast(0.15, 0.15, p=0.5),
             A.HueSaturationValue(8, 35, 0, p=0.5),
             A.RGBShift(12, 8, 12, p=0.3),
             A.RandomGamma((85, 120), p=0.3),
-            A.ImageCompression(quality_range=(55, 95), p=0.3),
-            A.GaussNoise(std_range=(0.003, 0.012), p=0.2),
         ]
     )
 
@@ -156,13 +151,6 @@ def random_chromaticity(rng: np.random.Generator) -> FloatArray:
     return np.asarray(levels / levels.sum(), np.float32)
 
 
-def sharpened(rgb: ByteArray, rng: np.random.Generator) -> ByteArray:
-    """Return ``rgb`` (H, W, 3) with its fine detail raised by an unsharp mask."""
-    soft = cv2.GaussianBlur(rgb, (0, 0), rng.uniform(*SHARPENED_PX))
-    amount = rng.uniform(*SHARPENED_BY)
-    return np.asarray(cv2.addWeighted(rgb, 1 + amount, soft, -amount, 0))
-
-
 def in_colours_of(rgb: ByteArray, visible: BoolArray, wanted: FloatArray) -> ByteArray:
     """Return ``rgb`` (H, W, 3) as bright as it is, or darker where it would clip, of chromaticity ``wanted``.
 
@@ -201,7 +189,7 @@ def rendered_view(
 def rendered(
     rgb: ByteArray, visible: BoolArray, rng: np.random.Generator, colours: FloatArray | None = None
 ) -> ByteArray:
-    """Return ``rgb`` (S, S, 3) as another camera might render it: colours, sharpening, one channel, a stamp.
+    """Return ``rgb`` (S, S, 3) as another camera might render it: colours, or one channel.
 
     ``colours``: chromaticities (n, 3) of other pictures. Pixels that are not ``visible`` may hold anything.
     """
@@ -211,31 +199,12 @@ def rendered(
         rgb = in_colours_of(rgb, visible, colours[rng.integers(len(colours))])
     if rng.random() < CAST_SHARE:
         rgb = in_colours_of(rgb, visible, random_chromaticity(rng))
-    if rng.random() < SHARPENED_SHARE:
-        rgb = sharpened(rgb, rng)
     if rng.random() < GREY_SHARE:
         rgb = of_one_channel(rgb, red_free=rng.random() < RED_FREE_SHARE)
-    rgb = np.ascontiguousarray(rgb)
-    if rng.random() < STAMP_SHARE:
-        _stamp(rgb, visible, rng)
-    return rgb
+    return np.ascontiguousarray(rgb)
 
 
 def of_one_channel(rgb: ByteArray, *, red_free: bool) -> ByteArray:
     """Return ``rgb`` (H, W, 3) as a camera of one channel gives it, three times: its green light, or all."""
     grey = rgb[..., 1] if red_free else cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
     return np.repeat(grey[..., None], 3, 2)
-
-
-def _stamp(rgb: ByteArray, visible: BoolArray, rng: np.random.Generator) -> None:
-    """Write a number, as of a date or a patient, near a corner of what is visible."""
-    rows, columns = np.flatnonzero(visible.any(1)), np.flatnonzero(visible.any(0))
-    if not rows.size:
-        return
-    text = "".join(rng.choice(list("0123456789-/: ODS"), int(rng.integers(3, 12))))
-    scale = rng.uniform(0.25, 0.55) * rgb.shape[0] / 384
-    top = rng.random() < 0.7
-    y = rows[0] + int(40 * scale) if top else rows[-1] - int(8 * scale)
-    x = int(rng.uniform(columns[0], columns[0] + 0.75 * np.ptp(columns)))
-    colour = STAMP_COLOURS[int(rng.integers(len(STAMP_COLOURS)))]
-    cv2.putText(rgb, text, (x, int(y)), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, 1, cv2.LINE_AA)

@@ -187,6 +187,11 @@ def test_evaluate_development_reads_no_picture_but_the_training_split_and_the_po
     assert ranking["auroc"]["1.0"] == 1.0
     assert ranking["spearman_severity"] > 0.9
     assert ranking["spearman_visible"] > 0.8
+    assert result["ranking"]["hopeless"]["n_frames"] > 10
+    behind = result["ranking_by_camera"]
+    assert behind["hopeless"]["n_frames"] == result["ranking"]["hopeless"]["n_frames"]
+    assert behind["clean_mean_score"] != result["ranking"]["clean_mean_score"]
+    assert result["local_by_camera"]["all"]["n_bad_cells"] > 0
 
 
 def test_evaluate_labels_file_gives_its_own_tasks(tmp_path, tiny_model, toy_data):

@@ -92,6 +92,20 @@ def test_sample_comes_with_the_same_picture_without_its_defects():
     assert damaged > 5
 
 
+def test_sample_is_what_a_camera_saves_of_it_over_any_defect(monkeypatch):
+    from training import student_samples
+    from training.views import normalised
+
+    make, settings = samples(degraded_share=0.6, not_fundus_share=0.2, steady_weight=1.0)
+    saved = np.full((settings.size_px, settings.size_px, 3), 77, np.uint8)
+    monkeypatch.setattr(student_samples, "captured", lambda rgb, visible, rng: saved)
+    for sample in drawn(make, 20):
+        inside = (sample["image"] != -1).any(0)
+        assert torch.equal(sample["image"], sample["undamaged"])
+        assert inside.float().mean() > 0.3
+        assert torch.equal(sample["image"][:, inside], normalised(saved)[:, inside])
+
+
 def test_sample_with_two_defects_hides_what_either_hides():
     make, _ = samples(degraded_share=1.0, not_fundus_share=0.0, annotated_share=1.0, second_defect_share=1.0)
     both = 0
@@ -228,17 +242,28 @@ def test_best_threshold_is_where_the_regions_overlap_the_defects():
 
 
 def test_sample_with_a_spot_is_small_on_the_known_fovea_and_counts_more():
-    make, settings = samples(
-        degraded_share=1.0, not_fundus_share=0.0, annotated_share=1.0, second_defect_share=0.0, spot_share=1.0
+    spot_weight, fovea_weight = 2.0, 5.0
+    make, _ = samples(
+        degraded_share=1.0,
+        not_fundus_share=0.0,
+        annotated_share=1.0,
+        second_defect_share=0.0,
+        spot_share=1.0,
+        spot_weight=spot_weight,
+        fovea_weight=fovea_weight,
     )
     hidden, central = [], 0
     for sample in drawn(make, 80):
         lost = 1 - (1 - sample["reasons"]).prod(0, keepdim=True)
         hidden.append(lost.mean().item())
         counted = (lost > 0.1) & (sample["weight"] > 0)
-        more = sample["weight"][counted] * settings.spot_weight
-        assert torch.allclose(sample["trust"][counted], more)
-        assert torch.equal(sample["trust"][~counted], sample["weight"][~counted])
+        near = sample["landmarks"][:1] > 0  # of the fovea
+        for cells, counts in (
+            (near, fovea_weight),
+            (counted & ~near, spot_weight),
+            (~counted & ~near, 1.0),
+        ):
+            assert torch.allclose(sample["trust"][cells], counts * sample["weight"][cells])
         # The fovea of these pictures is in the middle, and so it is in most views.
         central += int(lost.max() > 0.3 and lost[0, GRID // 2 - 1 : GRID // 2 + 1].max() == lost.max())
     assert max(hidden) < 0.2
@@ -579,7 +604,7 @@ def test_a_continued_student_begins_where_the_model_ended(tmp_path, monkeypatch,
     with Runtime(WEIGHTS / f"{recipe.continues}.onnx") as runtime, torch.no_grad():
         expected = runtime.run_network(np.ascontiguousarray(image.numpy()))
         found = student.load_student(tmp_path / "student.pt")(image).numpy()
-    apart = (found[:, :-2] - expected)[:, :, 1:-1, 1:-1]  # the rim of the map is levelled later
+    apart = (found - expected)[:, :, 1:-1, 1:-1]  # the rim of the map is levelled later
     assert np.std(expected) > 0.1
     # An iteration moves the statistics of the normalisations a little, by its two pictures.
     assert apart.std() < (0.1 * np.std(expected) if iterations else 1e-3)

@@ -54,20 +54,6 @@ def test_random_chromaticity_reaches_from_deep_red_to_yellow_without_blue():
         assert high - 0.05 < found.max() <= high + 1e-4
 
 
-def test_sharpened_raises_fine_detail_and_leaves_the_level():
-    from training.views import sharpened
-
-    wave = 100 + 20 * np.sin(np.arange(SIDE) * 2 * np.pi / 6)
-    rgb = np.repeat(np.tile(wave, (SIDE, 1))[..., None], 3, 2).astype(np.uint8)
-    for seed in range(10):
-        found = sharpened(rgb, np.random.default_rng(seed))
-        assert found.dtype == np.uint8
-        assert found.mean() == pytest.approx(rgb.mean(), abs=1)
-        assert 1.05 * rgb.std() < found.std() < 3.1 * rgb.std()
-    flat = np.full((SIDE, SIDE, 3), 70, np.uint8)
-    assert np.array_equal(sharpened(flat, np.random.default_rng(1)), flat)
-
-
 def test_squeezed_view_shows_a_point_where_it_says():
     from training.views import SQUEEZE, random_view
 
@@ -100,8 +86,7 @@ def test_rendered_view_of_some_pictures_is_grey():
         for seed in range(count)
         for _, rgb, _ in [rendered_view(crops, 0, SIDE, np.random.default_rng(seed))]
     )
-    # A number in a corner, which is written on some of them, may have a colour.
-    assert 0.3 * GREY_SHARE * count < grey < 2 * GREY_SHARE * count
+    assert 0.5 * GREY_SHARE * count < grey < 2 * GREY_SHARE * count
 
 
 def test_chromaticity_is_each_channels_share_of_the_light_that_is_visible():

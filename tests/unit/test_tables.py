@@ -43,8 +43,17 @@ def quality_results() -> dict[str, Any]:
             "kinds": {"blur": local_figures(4), "haze": local_figures(4) | {"patch_auroc": 0.93}},
             "cameras": {"STARE": local_figures(8)},
             "clean_alarm_share": {"STARE": 0.025},
+            "severity": {"defocus": [0.7, 1.0], "haze": [0.7, 1.0]},
         },
         **judgement_results(),
+    }
+
+
+def ranking_results(correlation: float, called_good: int) -> dict[str, Any]:
+    return {
+        "spearman_visible_all": correlation,
+        "kinds": {kind: {"spearman_visible": correlation - 0.1} for kind in ("defocus", "noise")},
+        "hopeless": {"n_frames": 40, "n_called_good": called_good, "highest_score": correlation / 3},
     }
 
 
@@ -70,6 +79,9 @@ def judgement_results() -> dict[str, Any]:
     empty = {"n_pictures": 0, "part": None, "rest": None, "ratio": None, "little": None}
     spots = {"n_defects": 8, "recall": 0.875, "cell_recall": 0.9, "before": 0.0}
     return {
+        "ranking": ranking_results(0.93, 0),
+        "ranking_by_camera": ranking_results(0.91, 2),
+        "local_by_camera": {"all": local_figures(8), "kinds": {"blur": local_figures(4) | {"dice": 0.75}}},
         "labelled_refusals": {
             "labels": {
                 "drimdb good": refused(59, refused=0) | {"refused": []},
@@ -347,6 +359,14 @@ def test_local_missing_figure_is_a_dash(repository: Path) -> None:
     text = tables.content_of("local", repository / "benchmarks" / "results")
     assert "| blur | 4 | 95.0 | 94.0 | - | 80.0 | - |" in text
     assert "| STARE | 8 | 95.0 | 94.0 | - | 80.0 | 2.5 |" in text
+
+
+def test_by_camera_sets_every_figure_beside_the_same_without_grain(repository: Path) -> None:
+    text = tables.content_of("by-camera", repository / "benchmarks" / "results")
+    assert "| **all** | 0.930 | 0.910 | 80.0 | 80.0 |" in text
+    assert "| `defocus` | 0.830 | 0.810 | 80.0 | 75.0 |" in text
+    assert "| `noise` | 0.830 | 0.810 | - | - |" in text
+    assert "Of 40 frames that show at most 30 % of the anatomy 0 are called good, and 2 behind" in text
 
 
 def test_adapters_states_figures_size_time_and_prior(repository: Path) -> None:
