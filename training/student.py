@@ -306,10 +306,11 @@ def widened(student: Student, shape: Shape) -> Student:
 
     Weights of parts that ``student`` lacks are drawn; the head does not read them yet.
     """
-    wide = Student(shape, pretrained=False)
+    wide, had = Student(shape, pretrained=False), student.state_dict()
+    fit_to(wide, had)
     state = wide.state_dict()
     wide.head.weight.zero_()
-    for key, each in student.state_dict().items():
+    for key, each in had.items():
         target = wide.head.weight[:, : each.shape[1]] if key == "head.weight" else state[key]
         target.copy_(each)
     return wide.eval()

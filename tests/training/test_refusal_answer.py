@@ -48,6 +48,17 @@ def test_widened_student_answers_as_before(student, side):
         assert not torch.allclose(wide(image)[:, -1], student(image)[:, -1])
 
 
+def test_student_without_some_inner_channels_is_widened_likewise(student):
+    from training.inner_channels import inner_blocks
+    from training.student import widened
+
+    for name in ("judge.rounds.0", "backbone.blocks.3.1"):
+        inner_blocks(student)[name].keep(torch.tensor([0, 3, 5]))
+    image = torch.rand(2, 3, SIDE, SIDE) * 2 - 1
+    with torch.no_grad():
+        torch.testing.assert_close(widened(student, replace(student.shape, rim=True))(image), student(image))
+
+
 def test_refusing_says_at_first_what_the_student_says(student):
     from training.refusal_answer import refusing
 
