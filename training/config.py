@@ -14,6 +14,7 @@ import tomllib
 from pydantic import TypeAdapter, ValidationError
 
 from training.landmark_answer import LandmarkSettings
+from training.map_answer import MapSettings
 from training.pruning import PruneSettings
 from training.pseudo_labels import PseudoSettings
 from training.refusal_answer import RefusalSettings
@@ -65,6 +66,7 @@ class Config:
     student: StudentSettings
     refusal: RefusalSettings
     landmarks: LandmarkSettings
+    map: MapSettings
     prune: PruneSettings
     viewing: ViewingSettings
     export: ExportSettings

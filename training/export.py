@@ -1,4 +1,4 @@
-"""Stage 11: the student as an ONNX graph with its contract, in the form that the runtime opens.
+"""Stage 12: the student as an ONNX graph with its contract, in the form that the runtime opens.
 
 Operating points are chosen without a quality label: clean pictures (vessel sets, train split) are degraded
 over the whole field by amounts that are known, and a limit is put where it best tells pictures that hide

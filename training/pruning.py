@@ -1,4 +1,4 @@
-"""Stage 9: without the inner channels that hardly matter.
+"""Stage 10: without the inner channels that hardly matter.
 
 A block of the student widens its input two to six times (training.inner_channels), and what some inner
 channels say can be told from the others: these are taken out, and the last layer's weights are fitted once

@@ -1,4 +1,4 @@
-"""Stage 8: the rim of the map, levelled.
+"""Stage 9: the rim of the map, levelled.
 
 Cells at the rim of the field see less of it, and what they see ends there: on clean pictures a map is higher
 in the outermost ring than inside. By how much, as one number of logits, is measured on clean pictures of the
@@ -20,7 +20,7 @@ from scipy.special import expit, logit
 
 from training.camera import captured
 from training.data import CropSet, FloatArray, blank_outside
-from training.landmark_answer import PLACED
+from training.map_answer import MAPPED
 from training.progress import track
 from training.pseudo_labels import badness, rim_cells, to_grid
 from training.student import Student, load_student, predict, save_student, widened
@@ -70,7 +70,7 @@ def levelled(student: Student, logits: float) -> Student:
 
 def run(clean: CropSet, size_px: int, grid: int, out: Path, seed: int) -> None:
     """Level the rim of the student in ``out`` by views of ``clean`` pictures; write the stage's files."""
-    student = load_student(out / PLACED)
+    student = load_student(out / MAPPED)
     maps, weights = [], []
     for index in track(range(len(clean)), "rim"):
         rng = np.random.default_rng([seed, index])

@@ -28,6 +28,7 @@ from training import (
     export,
     figures,
     landmark_answer,
+    map_answer,
     pruning,
     pseudo_labels,
     refusal_answer,
@@ -49,7 +50,8 @@ from training.data import (
 )
 from training.memory import keep_freed_memory
 
-REFUSAL_SEED, LANDMARK_SEED, RIM_SEED, PRUNE_SEED = 5000, 6000, 7, 8000  # from the training's seed
+# From the training's seed.
+REFUSAL_SEED, LANDMARK_SEED, MAP_SEED, RIM_SEED, PRUNE_SEED = 5000, 6000, 9000, 7, 8000
 
 
 class Pipeline:
@@ -73,7 +75,8 @@ class Pipeline:
             ("student", c.student, self._student),
             ("refusal", c.refusal, self._refusal),
             ("landmarks", c.landmarks, self._landmarks),
-            ("rim", c.landmarks, self._rim),
+            ("map", c.map, self._map),
+            ("rim", c.map, self._rim),
             ("prune", c.prune, self._prune),
             ("viewing", c.viewing, self._viewing),
             ("export", c.export, self._export),
@@ -172,6 +175,10 @@ class Pipeline:
         c, annotated = self.config, self.annotated()
         seed = c.seed + LANDMARK_SEED
         landmark_answer.run(self.fabric, c.student, c.landmarks, self.pool(), annotated, self.out, seed)
+
+    def _map(self) -> None:
+        c, annotated = self.config, self.annotated()
+        map_answer.run(self.fabric, c.student, c.map, self.pool(), annotated, self.out, c.seed + MAP_SEED)
 
     def _rim(self) -> None:
         if self.fabric.is_global_zero:

@@ -1,4 +1,4 @@
-"""Stage 10: what is too dark for a reader at a display.
+"""Stage 11: what is too dark for a reader at a display.
 
 A network is taught what it can tell from a picture, and it tells vessels in light in which no reader sees
 them. How much a lack of light hides is read from the picture itself (training.cell_light): the map says that

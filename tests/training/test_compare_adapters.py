@@ -57,7 +57,7 @@ def toy_run(toy_data, tmp_path_factory):
     np.savez(out / "pseudo/labels.npz", bad=bad, weights=weights, area=spoiled)
     np.save(out / "teacher/pool.npy", bad.astype(np.float32))
     (out / "pseudo.done.json").write_text(json.dumps({"settings": pipeline.stages["pseudo"][1]}))
-    pipeline.run(["student", "refusal", "landmarks", "rim", "prune", "viewing", "export"])
+    pipeline.run(["student", "refusal", "landmarks", "map", "rim", "prune", "viewing", "export"])
     return out
 
 

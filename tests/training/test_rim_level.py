@@ -85,12 +85,12 @@ def test_levelled_student_answers_lower_at_the_rim_of_the_map_alone():
 @pytest.mark.parametrize("logits", [0.0, 0.3])
 def test_run_writes_the_levelled_student(tmp_path, monkeypatch, logits):
     from training import rim_level
-    from training.landmark_answer import PLACED
+    from training.map_answer import MAPPED
     from training.student import Shape, Student, load_student, save_student
 
     monkeypatch.setattr(rim_level, "rim_level", lambda *_: rim_level.RimLevel(logits, 1.1))
     torch.manual_seed(1)
-    save_student(Student(Shape(16, 16, 1), pretrained=False).eval(), SIDE, tmp_path / PLACED)
+    save_student(Student(Shape(16, 16, 1), pretrained=False).eval(), SIDE, tmp_path / MAPPED)
     rim_level.run(crop_set(2), SIDE, GRID, tmp_path, seed=3)
     assert json.loads((tmp_path / "rim.json").read_text()) == {"logits": logits, "ratio": 1.1}
     whole = load_student(tmp_path / rim_level.LEVELLED)

@@ -20,6 +20,7 @@ STAGES = (
     "student",
     "refusal",
     "landmarks",
+    "map",
     "rim",
     "prune",
     "viewing",
