@@ -276,9 +276,11 @@ def ranked(clean: Sequence[Picture]) -> Sequence[Picture]:
     return clean[:: max(1, len(clean) // RANKING_PICTURES)]
 
 
-def behind_a_camera(runtime: Runtime, clean: Sequence[Picture]) -> dict[str, Any]:
-    """Return local defects and severity ranking on ``clean`` pictures with a camera's grain over all."""
+def defect_figures(runtime: Runtime, clean: Sequence[Picture]) -> dict[str, Any]:
+    """Return local defects and severity ranking on ``clean`` pictures, also behind a camera."""
     return {
+        "local": local_benchmark(runtime, clean, seed=SEED),
+        "ranking": severity_ranking(runtime, ranked(clean), seed=SEED),
         "local_by_camera": local_benchmark(runtime, clean, seed=SEED, by_camera=True),
         "ranking_by_camera": severity_ranking(runtime, ranked(clean), seed=SEED, by_camera=True),
     }
@@ -288,9 +290,7 @@ def development_figures(runtime: Runtime, pictures: Sequence[Picture], limit: in
     """Return figures that need no labelled picture and none of the test split."""
     clean = thinned(vessel_pictures(pictures, "train"), limit)
     return {
-        "local": local_benchmark(runtime, clean, seed=SEED),
-        "ranking": severity_ranking(runtime, ranked(clean), seed=SEED),
-        **behind_a_camera(runtime, clean),
+        **defect_figures(runtime, clean),
         "eye_agreement": eye_agreement(runtime, pool_pictures(pictures))[0],
         **judgement_figures(runtime, development_pictures(pictures, limit), seed=SEED),
     }
@@ -363,10 +363,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     else None
                 )
                 content |= final_figures(runtime, labelled, TASKS, options.run, probe=True, earlier=earlier)
-                clean = vessel_pictures(pictures, "test")
-                content["local"] = local_benchmark(runtime, clean, seed=SEED)
-                content["ranking"] = severity_ranking(runtime, ranked(clean), seed=SEED)
-                content |= behind_a_camera(runtime, clean)
+                content |= defect_figures(runtime, vessel_pictures(pictures, "test"))
                 content |= judgement_figures(runtime, final_pictures(pictures), seed=SEED)
     except (EfiqaError, FileNotFoundError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -10,7 +10,6 @@ Output: ``mapped.pt``, the whole student.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -68,15 +67,10 @@ def learn_map(
 
     ``samples``: the student's settings, whose last phase's samples and loss hold but for ``settings``.
     """
-    phase = replace(
-        samples.settling(),
-        degraded_share=settings.degraded_share,
-        spot_share=settings.spot_share,
-        fovea_weight=settings.fovea_weight,
-    )
+    phase = samples.settling().but_for(settings)
     drawn, loss = StudentSamples(teaching, phase), partial(student_loss, phase)
     make = partial(MapAnswering, student)
-    return learned(fabric, make, drawn, loss, settings.loop, seed=seed, folder=folder, name="map")
+    return learned(fabric, make, drawn, loss, phase.loop, seed=seed, folder=folder, name="map")
 
 
 run = partial(answering.run, learn_map, before=PLACED, after=MAPPED)  # the stage

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -32,6 +33,9 @@ from training.not_fundus import random_field, random_scene
 from training.pseudo_labels import badness, cells_within, rim_cells, to_grid
 from training.settings import settings
 from training.views import View, chromaticities, normalised, rendered, rendered_view
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 REASON_CHANNELS = ("under_exposed", "over_exposed", "defocus", "haze", "occlusion")
 # Of the output, in the contract's words.
@@ -111,8 +115,11 @@ class StudentSettings:
 
     def settling(self) -> StudentSettings:
         """Return the settings of the last phase."""
-        last = {each.name: getattr(self.settle, each.name) for each in fields(self.settle)}
-        return replace(self, **last)
+        return self.but_for(self.settle)
+
+    def but_for(self, others: DataclassInstance) -> StudentSettings:
+        """Return these settings with those of the same names that ``others`` gives."""
+        return replace(self, **{each.name: getattr(others, each.name) for each in fields(others)})
 
 
 # Harder ones more often: dark blobs are taken for shadows, thin haze for defocus.
