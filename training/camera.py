@@ -13,7 +13,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from training.data import BoolArray, ByteArray, FloatArray
+from training.data import BoolArray, ByteArray, FloatArray, blank_outside
 
 GRAIN_SHARE = 0.7
 GRAIN_RMS = (0.25, 3.0)  # grey levels, log-uniform, of a crop of GRAIN_SIDE; larger ones have more
@@ -44,6 +44,11 @@ def captured(rgb: ByteArray, visible: BoolArray, rng: np.random.Generator) -> By
         rgb = rgb.copy()
         _stamp(rgb, visible, rng)
     return rgb
+
+
+def captured_crop(rgb: ByteArray, visible: BoolArray, rng: np.random.Generator) -> ByteArray:
+    """Return ``rgb`` (S, S, 3) as `captured` saves it, black where it is not ``visible``."""
+    return blank_outside(captured(rgb, visible, rng), visible)
 
 
 def grain(side: int, rms: float, sigma_px: float, colour: float, rng: np.random.Generator) -> FloatArray:

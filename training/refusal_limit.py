@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from training.camera import captured
-from training.data import ByteArray, CropSet, FloatArray, blank_outside
+from training.camera import captured_crop
+from training.data import ByteArray, CropSet, FloatArray
 from training.degrade import random_degradation
 from training.eye_photographs import Eye
 from training.not_fundus import random_scene
@@ -55,7 +55,7 @@ def by_another_camera(pool: CropSet, index: int, size_px: int, grid: int, seed: 
         if damaged.hidden[visible].mean() > HOPELESS:
             return
         rgb = damaged.rgb
-    yield blank_outside(captured(rgb, visible, rng), visible), to_grid(visible, grid)
+    yield captured_crop(rgb, visible, rng), to_grid(visible, grid)
 
 
 def scenes(count: int, size_px: int, grid: int, seed: int, eyes: Sequence[Eye]) -> Iterator[Shown]:
@@ -63,7 +63,7 @@ def scenes(count: int, size_px: int, grid: int, seed: int, eyes: Sequence[Eye]) 
     for number in track(range(count), "scenes"):
         rng = np.random.default_rng([seed, number])
         rgb, visible = random_scene(size_px, rng, eyes)
-        yield blank_outside(captured(rgb, visible, rng), visible), to_grid(visible, grid)
+        yield captured_crop(rgb, visible, rng), to_grid(visible, grid)
 
 
 @torch.no_grad()

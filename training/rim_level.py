@@ -18,8 +18,8 @@ import torch
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 
-from training.camera import captured
-from training.data import CropSet, FloatArray, blank_outside
+from training.camera import captured_crop
+from training.data import CropSet, FloatArray
 from training.map_answer import MAPPED
 from training.progress import track
 from training.pseudo_labels import badness, rim_cells, to_grid
@@ -75,7 +75,7 @@ def run(clean: CropSet, size_px: int, grid: int, out: Path, seed: int) -> None:
     for index in track(range(len(clean)), "rim"):
         rng = np.random.default_rng([seed, index])
         views = [rendered_view(clean, index, size_px, rng) for _ in range(VIEWS)]
-        taken = [blank_outside(captured(rgb, visible, rng), visible) for _, rgb, visible in views]
+        taken = [captured_crop(rgb, visible, rng) for _, rgb, visible in views]
         maps.append(predict(student, np.stack(taken)))
         weights.append(np.stack([to_grid(visible, grid) for _, _, visible in views]))
     level = rim_level(np.concatenate(maps), np.concatenate(weights))

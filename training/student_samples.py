@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from training.camera import captured
-from training.data import BoolArray, ByteArray, CropSet, FloatArray, blank_outside
+from training.camera import captured_crop
+from training.data import BoolArray, ByteArray, CropSet, FloatArray
 from training.degrade import (
     KINDS,
     REASONS,
@@ -407,7 +407,7 @@ def _chances(datasets: Sequence[str]) -> NDArray[np.float64]:
 
 def _by_camera(rgb: ByteArray, visible: BoolArray, camera: int) -> torch.Tensor:
     """Return the normalised image (3, S, S) that ``camera``, a seed, makes of the light ``rgb`` (S, S, 3)."""
-    return normalised(blank_outside(captured(rgb, visible, np.random.default_rng(camera)), visible))
+    return normalised(captured_crop(rgb, visible, np.random.default_rng(camera)))
 
 
 def _defect(rgb: ByteArray, visible: BoolArray, rng: np.random.Generator) -> Degraded:

@@ -93,12 +93,12 @@ def test_sample_comes_with_the_same_picture_without_its_defects():
 
 
 def test_sample_is_what_a_camera_saves_of_it_over_any_defect(monkeypatch):
-    from training import student_samples
+    from training import camera
     from training.views import normalised
 
     make, settings = samples(degraded_share=0.6, not_fundus_share=0.2, steady_weight=1.0)
     saved = np.full((settings.size_px, settings.size_px, 3), 77, np.uint8)
-    monkeypatch.setattr(student_samples, "captured", lambda rgb, visible, rng: saved)
+    monkeypatch.setattr(camera, "captured", lambda rgb, visible, rng: saved)
     for sample in drawn(make, 20):
         inside = (sample["image"] != -1).any(0)
         assert torch.equal(sample["image"], sample["undamaged"])
