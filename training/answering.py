@@ -11,8 +11,9 @@ from lightning.fabric import Fabric
 from torch import nn
 
 from training.data import CropSet
+from training.inner_channels import inner_blocks
 from training.loop import Batch, LoopSettings, train
-from training.student import Student, load_student, save_student, teaching_of, widened
+from training.student import Round, Student, load_student, save_student, teaching_of, widened
 from training.student_samples import StudentSamples, StudentSettings
 
 
@@ -45,6 +46,8 @@ class Answering(nn.Module):
 def with_reader(student: Student, width: int, rounds: int, *, reader: str, channels: slice) -> Answering:
     """Return ``student`` with a ``reader`` of that shape that learns ``channels``; one that it has learns on.
 
+    Inner channels that were pruned are put back: a reader that learns anew needs others than it could spare.
+
     Raises:
         ValueError: its reader is of another shape.
     """
@@ -54,6 +57,9 @@ def with_reader(student: Student, width: int, rounds: int, *, reader: str, chann
         student = widened(student, replace(student.shape, **dict(zip(names, (width, rounds), strict=True))))
     elif had != (width, rounds):
         raise ValueError(f"{' and '.join(names)} are {width}, {rounds}, the student's {had}")
+    for name, block in inner_blocks(student).items():
+        if name.startswith(f"{reader}."):
+            block.grow(Round.WIDENED * width)
     return Answering(student, reader, channels)
 
 

@@ -1,13 +1,14 @@
 """Blocks that widen their input, spread it over neighbours and narrow it again; some inner channels or all.
 
 So are EfficientNet's blocks, and the rounds of a student's readers (training.student). How many inner
-channels a block has is nobody else's business: some can be taken out (training.pruning), and a stored model
-says by its shapes how many are left.
+channels a block has is nobody else's business: some can be taken out (training.pruning) and put back again,
+and a stored model says by its shapes how many are left.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,15 +45,37 @@ class InnerBlock:
     @torch.no_grad()
     def keep(self, kept: torch.Tensor) -> None:
         """Leave the inner channels ``kept`` (n,) alone, in that order."""
-        for rows in (self.widen, self.norm, self.spread, self.norm2, self.field):
-            if rows is None:
-                continue
-            for name in ("weight", "bias", "running_mean", "running_var"):
-                held = getattr(rows, name, None)
-                if held is not None:
-                    _put(rows, name, held[kept])
+        for layer, name, held in self._rows():
+            _put(layer, name, held[kept])
         _put(self.narrow, "weight", self.narrow.weight[:, kept])
-        count = len(kept)
+        self._count(len(kept))
+
+    @torch.no_grad()
+    def grow(self, count: int) -> None:
+        """Have ``count`` inner channels: new ones begin as in a new block, and add nothing until they learn."""
+        new = count - self.channels
+        if new <= 0:
+            return
+        for layer, name, held in self._rows():
+            more = held.new_zeros(new, *held.shape[1:])
+            if name == "running_var" or (name == "weight" and isinstance(layer, nn.BatchNorm2d)):
+                more.fill_(1)
+            elif name == "weight":
+                nn.init.kaiming_uniform_(more, a=math.sqrt(5))  # as PyTorch begins a layer
+            _put(layer, name, torch.cat([held, more]))
+        narrow = self.narrow.weight
+        _put(self.narrow, "weight", torch.cat([narrow, narrow.new_zeros(len(narrow), new, 1, 1)], 1))
+        self._count(count)
+
+    def _rows(self) -> Iterator[tuple[nn.Module, str, torch.Tensor]]:
+        """Yield what has a row for each inner channel: its layer, its name there, and the rows."""
+        for layer in (self.widen, self.norm, self.spread, self.norm2, self.field):
+            for name in ("weight", "bias", "running_mean", "running_var"):
+                held = getattr(layer, name, None)
+                if layer is not None and held is not None:
+                    yield layer, name, held
+
+    def _count(self, count: int) -> None:
         self.widen.out_channels = self.narrow.in_channels = count
         self.spread.in_channels = self.spread.out_channels = self.spread.groups = count
         self.norm.num_features = self.norm2.num_features = count

@@ -48,9 +48,11 @@ class PruneSettings:
     That is the root mean square over all channels of the output, each block by itself; 0 prunes nothing.
     ``multiple``: of which the numbers that are left are multiples, as vector units like them; ``pictures`` to
     measure on. ``not_fundus_share``, ``disordered_share`` and ``degraded_share`` of these are what they are
-    where refusal is taught.
+    where refusal is taught. ``spared``: readers that stay whole. What the mean over all channels calls little
+    can be much for the one that a reader answers, and a limit of refusal lies where pictures are few.
     """
 
+    spared: tuple[str, ...]
     max_rms_logit: float
     multiple: int
     pictures: int
@@ -203,10 +205,19 @@ def prune_block(block: InnerBlock, moments: Moments, max_rms: float, multiple: i
 
 
 def prune(student: Student, images: torch.Tensor, settings: PruneSettings, seed: int) -> list[dict[str, Any]]:
-    """Take inner channels out of all blocks of ``student``; return of each what it lost, ready for JSON."""
+    """Take inner channels out of the blocks of ``student``; return of each what it lost, ready for JSON.
+
+    Raises:
+        ValueError: a spared reader is none of the student's.
+    """
+    parts = {name.split(".")[0] for name in inner_blocks(student)}
+    if unknown := sorted(set(settings.spared) - parts):
+        raise ValueError(f"spared is {unknown[0]!r}, expected some of {', '.join(sorted(parts))}")
     moments = moments_of(student.eval(), images, seed)
     rows = []
     for name, block in inner_blocks(student).items():
+        if name.split(".")[0] in settings.spared:
+            continue
         before = block.channels
         rms = prune_block(block, moments[name], settings.max_rms_logit, settings.multiple)
         rows.append({"block": name, "channels": before, "kept": block.channels, "rms_logit": rms})
