@@ -52,7 +52,7 @@ class InnerBlock:
 
     @torch.no_grad()
     def grow(self, count: int) -> None:
-        """Have ``count`` inner channels: new ones begin as in a new block, and add nothing until they learn."""
+        """Have ``count`` inner channels at least: new ones add nothing to the output until they learn."""
         new = count - self.channels
         if new <= 0:
             return

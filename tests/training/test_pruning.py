@@ -59,6 +59,49 @@ def test_channels_that_say_nothing_go_without_a_trace(images):
         torch.testing.assert_close(again.eval()(images[:2]), after)
 
 
+def test_channels_that_are_put_back_change_no_answer_and_learn(images):
+    from training.inner_channels import inner_blocks
+    from training.refusal_answer import refusing
+
+    student = drawn_student()
+    blocks = inner_blocks(student)
+    blocks["layout.rounds.0"].keep(torch.arange(4))
+    blocks["place.rounds.0"].keep(torch.arange(4))
+    with torch.no_grad():
+        before = student(images[:2])
+    model = refusing(student, 8, 1)
+    block = inner_blocks(student)["layout.rounds.0"]
+    assert block.channels == 16
+    assert block.widen.out_channels == block.spread.groups == block.field.out_features == 16
+    assert blocks["place.rounds.0"].channels == 4  # another reader's
+    with torch.no_grad():
+        assert torch.equal(student(images[:2]), before)
+    step = torch.optim.SGD(model.parameters(), 0.1)
+    for _ in range(2):  # the new columns of the last layer move first, and then what they read
+        step.zero_grad()
+        model.train()(images[:4]).square().mean().backward()
+        step.step()
+    assert (block.narrow.weight[:, 4:].abs().amax((0, 2, 3)) > 0).all()
+    assert all(parameter.grad[4:].abs().sum() > 0 for parameter in (block.widen.weight, block.field.weight))
+    block.grow(8)
+    assert block.channels == 16  # it has more
+
+
+def test_spared_readers_stay_whole(images):
+    from training import config
+    from training.inner_channels import inner_blocks
+    from training.pruning import prune
+
+    student = drawn_student()
+    recipe = replace(config.load(TOY).prune, max_rms_logit=9.0, spared=("layout", "place"))
+    rows = prune(student, images, recipe, 5)
+    kept = {name: block.channels for name, block in inner_blocks(student).items()}
+    assert (kept["layout.rounds.0"], kept["place.rounds.0"], kept["judge.rounds.0"]) == (16, 16, 4)
+    assert {row["block"].split(".")[0] for row in rows} == {"backbone", "judge"}
+    with pytest.raises(ValueError, match="spared is 'readers', expected some of backbone, judge"):
+        prune(student, images, replace(recipe, spared=("readers",)), 5)
+
+
 def test_removal_order_takes_what_others_say_first_and_tells_the_error():
     from training.pruning import removal_order
 
@@ -103,7 +146,7 @@ def test_pruned_student_answers_alike_with_fewer_channels(images):
     from training.inner_channels import inner_blocks
     from training.pruning import changes, prune
 
-    recipe = config.load(TOY).prune
+    recipe = replace(config.load(TOY).prune, spared=())
     whole, free, some, much = (drawn_student() for _ in range(4))
     prune(free, images, replace(recipe, max_rms_logit=1e-9), 5)  # what says nothing at all
     assert max(changes(whole, free, images).values()) < 1e-4
