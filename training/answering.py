@@ -73,11 +73,21 @@ def learned(
     seed: int,
     folder: Path,
     name: str,
+    kept_share: float = 0.0,
 ) -> Student:
-    """Return the student that ``make`` gives, once ``seed`` is set, after it learned from ``drawn``."""
+    """Return the student that ``make`` gives, once ``seed`` is set, after it learned from ``drawn``.
+
+    ``kept_share``: of each weight that stays what it was before. Source: Wortsman et al., Robust fine-tuning
+    of zero-shot models, CVPR 2022.
+    """
     torch.manual_seed(seed)
     model = make().to(memory_format=torch.channels_last)
-    return train(fabric, model, drawn, loss, loop, seed=seed, folder=folder, name=name).float().finished()
+    before = {key: each.clone() for key, each in model.state_dict().items() if each.is_floating_point()}
+    model = train(fabric, model, drawn, loss, loop, seed=seed, folder=folder, name=name).float()
+    after = model.state_dict()
+    for key, each in before.items():
+        after[key].lerp_(each, kept_share)
+    return model.finished()
 
 
 def run(

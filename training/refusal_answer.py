@@ -19,7 +19,7 @@ from torch import nn
 from training import answering
 from training.answering import learned, with_reader
 from training.loop import Batch, LoopSettings
-from training.settings import settings
+from training.settings import later, settings
 from training.student import Student, refusal_entropy, shares
 from training.student_samples import NOT_A_FUNDUS, StudentSettings, Teaching, mixed_samples
 
@@ -31,7 +31,8 @@ class RefusalSettings:
     """Shares of samples: ``not_fundus_share`` and ``degraded_share``; the rest are pictures as they are.
 
     Of what is no retina ``disordered_share`` are retinas in disorder (training.disordered), the others
-    scenes. ``layout_width`` and ``layout_rounds`` are the layout's (training.student).
+    scenes. ``layout_width`` and ``layout_rounds`` are the layout's (training.student). ``kept_share`` is how
+    much of its weights a layout that learns on keeps (training.answering).
     """
 
     layout_width: int
@@ -40,6 +41,7 @@ class RefusalSettings:
     disordered_share: float
     degraded_share: float
     loop: LoopSettings
+    kept_share: float = later(0.0)
 
 
 refusing = partial(with_reader, reader="layout", channels=slice(NOT_A_FUNDUS, NOT_A_FUNDUS + 1))
@@ -72,7 +74,18 @@ def relearn(
         disordered_share=settings.disordered_share,
     )
     make = partial(refusing, student, settings.layout_width, settings.layout_rounds)
-    return learned(fabric, make, drawn, refusal_loss, settings.loop, seed=seed, folder=folder, name="refusal")
+    kept = settings.kept_share if student.shape.layout_width else 0.0
+    return learned(
+        fabric,
+        make,
+        drawn,
+        refusal_loss,
+        settings.loop,
+        seed=seed,
+        folder=folder,
+        name="refusal",
+        kept_share=kept,
+    )
 
 
 run = partial(answering.run, relearn, before=STUDENT, after=LEARNT)  # the stage
