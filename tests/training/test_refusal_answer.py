@@ -96,7 +96,7 @@ def test_refusal_loss_is_of_the_mean_over_the_field():
     assert refusal_loss(says(wrong), batch_of([0.0, 1.0]))["not_fundus"].item() < 0.02
 
 
-def learned(student, teaching, folder, iterations=2):
+def learned(student, teaching, folder, iterations=2, kept_share=0.0):
     from lightning.fabric import Fabric
 
     from training import config
@@ -105,7 +105,7 @@ def learned(student, teaching, folder, iterations=2):
     recipe = config.load(TOY)
     loop = replace(recipe.refusal.loop, iterations=iterations, checkpoint_every=1)
     shapes = replace(recipe.student, size_px=SIDE, grid=GRID)
-    settings = replace(recipe.refusal, loop=loop)
+    settings = replace(recipe.refusal, loop=loop, kept_share=kept_share)
     return relearn(Fabric(accelerator="cpu", devices=1), student, teaching, shapes, settings, folder, seed=4)
 
 
@@ -130,6 +130,27 @@ def test_relearn_changes_no_other_answer_and_is_repeatable(student, teaching, tm
     others = [channel for channel in range(len(CHANNELS)) if channel != NOT_A_FUNDUS]
     torch.testing.assert_close(before[:, others], after[:, others])
     assert not torch.allclose(before[:, NOT_A_FUNDUS], after[:, NOT_A_FUNDUS])
+
+
+def test_a_layout_that_learns_on_keeps_a_share_of_its_weights(student, teaching, tmp_path):
+    from training.student import student_of
+
+    first = learned(student, teaching, tmp_path / "first", kept_share=0.5)  # there is nothing to keep yet
+    plain = learned(student, teaching, tmp_path / "plain")
+    torch.testing.assert_close(first.state_dict(), plain.state_dict(), rtol=0, atol=0)
+    had = {key: each.clone() for key, each in first.state_dict().items()}
+
+    def going_on(share):
+        again = student_of(first.shape, first.state_dict())
+        return learned(again, teaching, tmp_path / f"{share}", iterations=4, kept_share=share).state_dict()
+
+    moved, half, stayed = (going_on(share) for share in (0.0, 0.5, 1.0))
+    key = "layout.rounds.0.narrow.weight"
+    assert not torch.equal(moved[key], had[key])
+    for key, each in had.items():
+        if each.is_floating_point():
+            torch.testing.assert_close(half[key], (each + moved[key]) / 2)
+            torch.testing.assert_close(stayed[key], each)
 
 
 def test_relearn_goes_on_at_its_checkpoint(student, teaching, tmp_path, capsys):
