@@ -40,7 +40,8 @@ def frames(retina):
     eye = np.zeros((HEIGHT_PX, WIDTH_PX, 3), np.uint8)
     left = (WIDTH_PX - HEIGHT_PX) // 2
     eye[:, left : left + HEIGHT_PX] = cv2.resize(retina, (HEIGHT_PX, HEIGHT_PX), interpolation=cv2.INTER_AREA)
-    return [eye, cv2.GaussianBlur(eye, None, 12), np.zeros_like(eye)]
+    strongest = 0.016 * HEIGHT_PX  # about as much as the disc of training.degrade's strongest defocus spreads
+    return [eye, cv2.GaussianBlur(eye, None, strongest), np.zeros_like(eye)]
 
 
 def as_nv12(rgb):
