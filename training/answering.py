@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from torch import nn
 
 from training.data import CropSet
 from training.inner_channels import inner_blocks
-from training.loop import Batch, LoopSettings, train
+from training.loop import Batch, LoopSettings, average, train
 from training.student import Round, Student, load_student, save_student, teaching_of, widened
 from training.student_samples import StudentSamples, StudentSettings
 
@@ -57,9 +58,8 @@ def with_reader(student: Student, width: int, rounds: int, *, reader: str, chann
         student = widened(student, replace(student.shape, **dict(zip(names, (width, rounds), strict=True))))
     elif had != (width, rounds):
         raise ValueError(f"{' and '.join(names)} are {width}, {rounds}, the student's {had}")
-    for name, block in inner_blocks(student).items():
-        if name.startswith(f"{reader}."):
-            block.grow(Round.WIDENED * width)
+    for block in inner_blocks(getattr(student, reader)).values():
+        block.grow(Round.WIDENED * width)
     return Answering(student, reader, channels)
 
 
@@ -82,11 +82,10 @@ def learned(
     """
     torch.manual_seed(seed)
     model = make().to(memory_format=torch.channels_last)
-    before = {key: each.clone() for key, each in model.state_dict().items() if each.is_floating_point()}
+    before = copy.deepcopy(model)
     model = train(fabric, model, drawn, loss, loop, seed=seed, folder=folder, name=name).float()
-    after = model.state_dict()
-    for key, each in before.items():
-        after[key].lerp_(each, kept_share)
+    if kept_share:
+        average(model, before, 1 - kept_share)
     return model.finished()
 
 

@@ -139,7 +139,7 @@ def train(
         fabric.backward(loss)
         fabric.clip_gradients(wrapped, optimizer, max_norm=5.0)
         optimizer.step()
-        _average(averaged, model, min(settings.average, (1 + iteration) / (10 + iteration)))
+        average(averaged, model, min(settings.average, (1 + iteration) / (10 + iteration)))
         history.append({"iteration": iteration, **{k: round(v.item(), 6) for k, v in terms.items()}})
         done = iteration + 1
         if done % settings.checkpoint_every == 0 or done == settings.iterations:
@@ -174,7 +174,8 @@ def save_atomically(state: Mapping[str, object], path: Path) -> None:
 
 
 @torch.no_grad()
-def _average(averaged: nn.Module, model: nn.Module, decay: float) -> None:
+def average(averaged: nn.Module, model: nn.Module, decay: float) -> None:
+    """Keep the share ``decay`` of the weights of ``averaged``, and take the rest from ``model``."""
     source = model.state_dict()
     for key, value in averaged.state_dict().items():
         if value.dtype.is_floating_point:

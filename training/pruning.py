@@ -210,12 +210,13 @@ def prune(student: Student, images: torch.Tensor, settings: PruneSettings, seed:
     Raises:
         ValueError: a spared reader is none of the student's.
     """
-    parts = {name.split(".")[0] for name in inner_blocks(student)}
+    blocks = inner_blocks(student)
+    parts = {name.split(".")[0] for name in blocks}
     if unknown := sorted(set(settings.spared) - parts):
         raise ValueError(f"spared is {unknown[0]!r}, expected some of {', '.join(sorted(parts))}")
     moments = moments_of(student.eval(), images, seed)
     rows = []
-    for name, block in inner_blocks(student).items():
+    for name, block in blocks.items():
         if name.split(".")[0] in settings.spared:
             continue
         before = block.channels
